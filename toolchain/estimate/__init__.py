@@ -1,0 +1,1 @@
+"""DSP, BRAM, LUT, FF, latency and initiation interval without a vendor licence."""

@@ -1,0 +1,1 @@
+"""FixedPointNetwork to hls4ml, the written project, and its C-simulation."""

@@ -1,0 +1,1 @@
+"""Reference architectures, loading of Keras files, and training."""

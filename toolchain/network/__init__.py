@@ -1,0 +1,1 @@
+"""The quantized network as integers, and its exact interpreter."""

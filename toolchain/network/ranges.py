@@ -1,0 +1,179 @@
+"""Interval analysis: for every element of every node, the smallest and largest word it can ever hold.
+
+Follows from the input formats and the real integer weights, so "this accumulator cannot overflow" is a proof and not a
+measurement. Bounds are Python integers in object arrays: never wrong by overflow themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+
+from toolchain.fixed_point import FixedPoint, Overflow, Words, smallest_format
+from toolchain.network.nodes import (
+    Add,
+    Convolution,
+    Dense,
+    DepthwiseConvolution,
+    FixedPointNetwork,
+    Input,
+    Linear,
+    MaxPool,
+    Node,
+    Relu,
+    Requantize,
+    Reshape,
+    Scale,
+)
+from toolchain.network.windows import reduce_windows, window_indices
+
+
+@dataclass(frozen=True, eq=False)
+class Range:
+    """Inclusive bounds per element: object arrays of a node's shape, on the grid ``2**-fractional_bits``."""
+
+    low: Words
+    high: Words
+    fractional_bits: int
+
+    @property
+    def lowest(self) -> int:
+        return int(min(self.low.flat))
+
+    @property
+    def highest(self) -> int:
+        return int(max(self.high.flat))
+
+    def smallest_format(self) -> FixedPoint:
+        return smallest_format(self.lowest, self.highest, self.fractional_bits)
+
+    def fits(self, form: FixedPoint) -> bool:
+        """Whether no word of this range needs rounding or is out of range in ``form``."""
+        shift = form.fractional_bits - self.fractional_bits
+        return shift >= 0 and form.min_word <= self.lowest << shift and self.highest << shift <= form.max_word
+
+    def through(self, form: FixedPoint) -> Range:
+        """The range after a change to ``form``."""
+        return _through(self.low, self.high, self.fractional_bits, form)
+
+
+def full_range(form: FixedPoint, shape: tuple[int, ...]) -> Range:
+    low = np.full(shape, form.min_word, dtype=object)
+    high = np.full(shape, form.max_word, dtype=object)
+    return Range(low, high, form.fractional_bits)
+
+
+def analyse(network: FixedPointNetwork) -> dict[str, Range]:
+    """The range of every node's result, by node name."""
+    found: dict[str, Range] = {}
+    for node in network.nodes:
+        found[node.name] = result_range(node, [found[name] for name in node.inputs])
+    return found
+
+
+def result_range(node: Node, inputs: list[Range]) -> Range:
+    """The range of ``node``'s result given those of its inputs."""
+    before = exact_range(node, inputs)
+    if isinstance(node, Linear):
+        before = before.through(node.accumulator)
+    return before.through(node.result)
+
+
+@singledispatch
+def exact_range(node: Node, inputs: list[Range]) -> Range:
+    """The range before any accumulator or result format is applied."""
+    raise AssertionError(f"no range rule for {type(node).__name__}")
+
+
+@exact_range.register
+def _(node: Input, inputs: list[Range]) -> Range:
+    return full_range(node.result, node.shape)
+
+
+@exact_range.register(Dense)
+@exact_range.register(Convolution)
+@exact_range.register(DepthwiseConvolution)
+@exact_range.register(Scale)
+def _(node: Linear, inputs: list[Range]) -> Range:
+    return accumulate(node, inputs[0])
+
+
+def accumulate(node: Linear, x: Range) -> Range:
+    """The range of a linear operator's exact sum; needs only its kernel, bias and geometry."""
+    kernel = node.kernel.astype(object)
+    positive, negative = np.maximum(kernel, 0), np.minimum(kernel, 0)
+    low = _apply(node, x.low, positive) + _apply(node, x.high, negative)
+    high = _apply(node, x.high, positive) + _apply(node, x.low, negative)
+    grid = x.fractional_bits + node.kernel_format.fractional_bits
+    fractional_bits = grid
+    if node.bias is not None and node.bias_format is not None:
+        fractional_bits = max(grid, node.bias_format.fractional_bits)
+        bias = node.bias.astype(object) << (fractional_bits - node.bias_format.fractional_bits)
+        low, high = (low << (fractional_bits - grid)) + bias, (high << (fractional_bits - grid)) + bias
+    return Range(low, high, fractional_bits)
+
+
+def _apply(node: Linear, x: Words, kernel: Words) -> Words:
+    if isinstance(node, Scale):
+        return np.asarray(x * kernel)
+    if isinstance(node, Dense):
+        return np.asarray(np.dot(x, kernel))
+    assert isinstance(node, Convolution | DepthwiseConvolution)
+    taken = window_indices(x.shape, kernel.shape[: len(node.strides)], node.strides, node.dilation, node.padding)
+    flat = np.concatenate([x.reshape(-1, x.shape[-1]), np.zeros((1, x.shape[-1]), dtype=object)])
+    patches = flat[taken]  # (*out, taps, channels)
+    if isinstance(node, DepthwiseConvolution):
+        return np.asarray((patches * kernel.reshape(-1, kernel.shape[-1])).sum(axis=-2))
+    return np.asarray(np.dot(patches.reshape(*patches.shape[:-2], -1), kernel.reshape(-1, kernel.shape[-1])))
+
+
+@exact_range.register
+def _(node: Relu, inputs: list[Range]) -> Range:
+    x = inputs[0]
+    return Range(np.maximum(x.low, 0), np.maximum(x.high, 0), x.fractional_bits)
+
+
+@exact_range.register
+def _(node: Requantize, inputs: list[Range]) -> Range:
+    return inputs[0]
+
+
+@exact_range.register
+def _(node: Reshape, inputs: list[Range]) -> Range:
+    x = inputs[0]
+    return Range(x.low.reshape(node.shape), x.high.reshape(node.shape), x.fractional_bits)
+
+
+@exact_range.register
+def _(node: MaxPool, inputs: list[Range]) -> Range:
+    x = inputs[0]
+    low = reduce_windows(x.low[None], node.window, node.strides, node.padding, x.lowest)[0]
+    high = reduce_windows(x.high[None], node.window, node.strides, node.padding, x.lowest)[0]
+    return Range(low, high, x.fractional_bits)
+
+
+@exact_range.register
+def _(node: Add, inputs: list[Range]) -> Range:
+    grid = max(x.fractional_bits for x in inputs)
+    low = sum(x.low << (grid - x.fractional_bits) for x in inputs)
+    high = sum(x.high << (grid - x.fractional_bits) for x in inputs)
+    return Range(np.asarray(low, dtype=object), np.asarray(high, dtype=object), grid)
+
+
+def _through(low: Words, high: Words, fractional_bits: int, form: FixedPoint) -> Range:
+    clipped = form.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+    # Rounding and clipping are monotonic, so the ends map to the ends; a wrap or a zeroing that can happen is not.
+    exact = FixedPoint(True, 4096, form.fractional_bits, form.rounding, Overflow.WRAP)
+    rounded_low = exact.requantize(low.astype(object), fractional_bits).astype(object)
+    rounded_high = exact.requantize(high.astype(object), fractional_bits).astype(object)
+    if clipped:
+        rounded_low = np.clip(rounded_low, form.min_word, form.max_word)
+        rounded_high = np.clip(rounded_high, form.min_word, form.max_word)
+    else:
+        out = (rounded_low < form.min_word) | (rounded_high > form.max_word)
+        bottom = min(form.min_word, 0)
+        rounded_low = np.where(out, bottom, rounded_low)
+        rounded_high = np.where(out, form.max_word, rounded_high)
+    return Range(rounded_low.astype(object), rounded_high.astype(object), form.fractional_bits)

@@ -1,0 +1,253 @@
+"""The schema of ``project.toml``: every section, every key, its meaning and its only default.
+
+Unknown keys are refused with the nearest known one. ``load_project`` shows all problems at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from toolchain.errors import PreflightError, ProjectError, nearest
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+#: C++ identifiers made from it stay legal, and no path separator can appear.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """Base of every table: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """``[data]``: where samples come from, and how they are split in time."""
+
+    source: Literal["sp500", "csv", "npz"] = Field("sp500", description="sp500: daily prices from the arch package")
+    path: str = Field("", description="file for csv and npz; relative to the project folder")
+    task: Literal["price_forecast", "direction", "regression", "classification"] = Field(
+        "price_forecast", description="what the features and labels are made for; npz: regression or classification"
+    )
+    look_back: Positive = Field(14, description="time steps per sample")
+    price_column: str = Field("Adj Close", description="price_forecast: the column that is forecast")
+    train_share: Share = Field(0.7, description="first part of the series, in time")
+    validation_share: Share = Field(0.1, description="next part; the rest is the test part")
+    embargo: int = Field(14, ge=0, description="samples left out between the parts; at least look_back for windows")
+
+    @model_validator(mode="after")
+    def _shares(self) -> DataSection:
+        if self.train_share + self.validation_share >= 1.0:
+            raise ValueError("train_share + validation_share must leave a test part: their sum must be below 1")
+        if self.source in ("csv", "npz") and self.task in ("price_forecast", "direction") and self.source == "npz":
+            raise ValueError("source = 'npz' holds ready samples: task must be 'regression' or 'classification'")
+        if self.task in ("price_forecast", "direction") and self.embargo < self.look_back:
+            raise ValueError(f"embargo must be at least look_back ({self.look_back}), or windows overlap the next part")
+        return self
+
+
+class ModelSection(Section):
+    """``[model]``: a reference architecture, or a Keras file."""
+
+    architecture: Literal["spx_cnn", "btc_mlp", ""] = Field("", description="a built-in architecture")
+    file: str = Field("", description="a Keras file instead; relative to the project folder")
+    final_relu: bool = Field(False, description="ReLU on the output as in the paper; off: a ReLU cannot go below 0")
+    allow_custom_code: bool = Field(False, description="let a Keras file's Lambda or custom code run: only if trusted")
+
+    @model_validator(mode="after")
+    def _one(self) -> ModelSection:
+        if bool(self.architecture) == bool(self.file):
+            raise ValueError("give exactly one of 'architecture' and 'file'")
+        return self
+
+
+class TrainSection(Section):
+    """``[train]``: training of the float model. A model from a file keeps its weights unless ``epochs`` > 0."""
+
+    epochs: int = Field(40, ge=0)
+    batch_size: Positive = 64
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW); 0 is plain Adam")
+    patience: int = Field(10, ge=0, description="epochs without a better validation loss before stopping; 0: never")
+
+
+class PruneSection(Section):
+    """``[prune]``: structured removal first, then TFMOT PolynomialDecay to ``final_sparsity`` with fine-tuning."""
+
+    structured_sparsity: Fraction = Field(0.0, description="fraction of neurons/filters removed from every group")
+    criterion: Literal["l1", "l2"] = Field("l2", description="importance of a neuron or filter: norm of its weights")
+    schedule: Literal["polynomial", "constant"] = "polynomial"
+    power: float = Field(3.0, gt=0, description="polynomial decay exponent; 3 is TFMOT's cubic")
+    initial_sparsity: Fraction = 0.0
+    final_sparsity: Fraction = Field(0.75, description="fraction of zeros in every kernel")
+    begin_step: int = Field(0, ge=0, description="first training step at which weights are pruned")
+    end_step: int | None = Field(None, ge=1, description="step at which final_sparsity is reached; default: 2/3 of all")
+    frequency: Positive = Field(10, description="steps between two updates of the mask")
+    epochs: Positive = 30
+    learning_rate_factor: float = Field(0.5, gt=0, description="times train.learning_rate")
+    skip: tuple[str, ...] = Field((), description="layers that are not pruned")
+
+    @model_validator(mode="after")
+    def _order(self) -> PruneSection:
+        if self.initial_sparsity > self.final_sparsity:
+            raise ValueError("initial_sparsity must not exceed final_sparsity")
+        if self.end_step is not None and self.end_step <= self.begin_step:
+            raise ValueError("end_step must come after begin_step")
+        return self
+
+
+class QuantizeSection(Section):
+    """``[quantize]``: QKeras formats and quantization-aware fine-tuning. Integer bits never count the sign."""
+
+    weight_bits: int = Field(8, ge=2, le=16, description="width of kernels and biases, sign included")
+    weight_integer_bits: int = Field(0, ge=0, le=8, description="saturating: weights beyond +-2**n are clipped")
+    activation_bits: int = Field(8, ge=2, le=16, description="width of ReLU results (unsigned)")
+    activation_integer_bits: int | None = Field(None, ge=-4, le=12, description="default: from training data")
+    input_bits: int = Field(12, ge=2, le=24, description="width of the input format, sign included")
+    input_integer_bits: int | None = Field(None, ge=-8, le=16, description="default: from training data, plus headroom")
+    input_headroom_bits: int = Field(1, ge=0, le=8, description="extra integer bits above the training part's range")
+    epochs: int = Field(15, ge=0)
+    learning_rate_factor: float = Field(0.1, gt=0, description="times train.learning_rate")
+
+
+class HlsLayer(Section):
+    """``[hls.layers.NAME]``: overrides for one layer of the model."""
+
+    strategy: Literal["latency", "resource", "distributed_arithmetic"] | None = None
+    reuse_factor: Positive | None = None
+
+
+class HlsSection(Section):
+    """``[hls]``: the written project."""
+
+    backend: Literal["vitis", "vivado"] = "vitis"
+    io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
+    strategy: Literal["latency", "resource", "distributed_arithmetic"] = "latency"
+    reuse_factor: Positive = 1
+    clock_period_ns: float | None = Field(None, gt=0.5, le=100, description="default: the target's")
+    layers: dict[str, HlsLayer] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _distributed(self) -> HlsSection:
+        if self.strategy == "distributed_arithmetic" and self.reuse_factor != 1:
+            raise ValueError("strategy = 'distributed_arithmetic' has reuse_factor 1 only")
+        return self
+
+
+class CsimSection(Section):
+    """``[csim]``: the C-simulation. It always runs the whole test part and the corner vectors."""
+
+    optimization: Literal["O0", "O1", "O2", "O3"] = Field("O1", description="g++ level; the words do not depend on it")
+
+
+class TfliteSection(Section):
+    """``[tflite]``: the ARM artefacts."""
+
+    kinds: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
+
+
+class BudgetSection(Section):
+    """``[budget]``: upper bounds that fail the build with exit code 4."""
+
+    dsp: int | None = Field(None, ge=0)
+    bram_18k: int | None = Field(None, ge=0)
+    lut: int | None = Field(None, ge=0)
+    ff: int | None = Field(None, ge=0)
+    latency_ns: float | None = Field(None, gt=0)
+    initiation_interval: int | None = Field(None, ge=1)
+    accuracy_loss: float | None = Field(
+        None, gt=0, description="largest relative loss of the task metric, float to hardware: 0.02 is 2 %"
+    )
+
+
+class Project(Section):
+    """A whole ``project.toml``. ``folder`` is where it stands; relative paths start there."""
+
+    name: Name
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    data: DataSection = Field(default_factory=DataSection)
+    model: ModelSection
+    train: TrainSection = Field(default_factory=TrainSection)
+    prune: PruneSection = Field(default_factory=PruneSection)
+    quantize: QuantizeSection = Field(default_factory=QuantizeSection)
+    hls: HlsSection = Field(default_factory=HlsSection)
+    csim: CsimSection = Field(default_factory=CsimSection)
+    tflite: TfliteSection = Field(default_factory=TfliteSection)
+    budget: BudgetSection = Field(default_factory=BudgetSection)
+
+
+def load_project(path: Path, overrides: Iterable[str] = ()) -> Project:
+    """Read ``path`` (a project.toml or its folder) with ``section.key=value`` overrides applied.
+
+    Raises ProjectError, or PreflightError with every problem of the file at once.
+    """
+    file = path / "project.toml" if path.is_dir() else path
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError("no such project", where=str(file), hint="toolchain init NAME writes one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ProjectError(f"cannot be read: {error}", where=str(file)) from None
+    for text in overrides:
+        _override(table, text)
+    return parse_project(table, str(file))
+
+
+def parse_project(table: dict[str, Any], where: str) -> Project:
+    """Check a table of the form of project.toml; ``where`` names it in messages."""
+    try:
+        return Project.model_validate(table)
+    except ValidationError as error:
+        raise PreflightError(explain(Project, error, where)) from None
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ProjectError(f"cannot be read: {text!r}", where="--set", allowed="section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string: --set data.path=prices.csv
+    for part in path[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ProjectError(f"{part!r} is not a section", where=f"--set {text}")
+    table[path[-1]] = parsed
+
+
+def explain(schema: type[BaseModel], error: ValidationError, where: str) -> list[ProjectError]:
+    """One ProjectError for each problem pydantic found, in the user's words."""
+    return [_explain_one(schema, detail, where) for detail in error.errors()]
+
+
+def _explain_one(schema: type[BaseModel], detail: ErrorDetails, where: str) -> ProjectError:
+    path = [str(part) for part in detail["loc"]]
+    place = f"{where}: [{'.'.join(path[:-1])}] {path[-1]}" if len(path) > 1 else f"{where}: {path[-1] if path else ''}"
+    if detail["type"] == "extra_forbidden":
+        known = _fields_at(schema, path[:-1])
+        return ProjectError("unknown key", where=place, hint=nearest(path[-1], known))
+    if detail["type"] == "missing":
+        return ProjectError("missing", where=place)
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return ProjectError(message, where=place.rstrip(": "))
+    return ProjectError(f"{detail['input']!r} is not allowed", where=place, allowed=message)
+
+
+def _fields_at(schema: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        entry = schema.model_fields.get(part)
+        if entry is None or not isinstance(entry.annotation, type) or not issubclass(entry.annotation, BaseModel):
+            return list(HlsLayer.model_fields)
+        schema = entry.annotation
+    return list(schema.model_fields)

@@ -1,0 +1,1 @@
+"""Sparsity schedules and the surgery that removes neurons and filters."""

@@ -1,0 +1,1 @@
+"""Keras to QKeras, quantization-aware fine-tuning, and QKeras to integers."""

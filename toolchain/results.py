@@ -1,0 +1,280 @@
+"""What the stages hand to one another: the only place where it is declared.
+
+A ``StageResult`` is a small frozen record; its files stand beside it in the stage's own folder. A stage writes its
+files into the folder it is given and returns the record; ``workspace.py`` stores both and finds them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+FloatArray = NDArray[np.float64]
+
+
+class Record(BaseModel):
+    """Base of frozen records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageResult(Record):
+    """Base of every stage's result. ``folder`` holds its files."""
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def at(self, folder: Path) -> StageResult:
+        """This result, its files standing in ``folder``."""
+        self._folder = folder
+        return self
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part of the samples: ``x (samples, *shape)`` and ``y (samples, outputs)`` float64, in order of time.
+
+    ``reference (samples,)`` is what a baseline needs to know of each sample: the last known value of the target for
+    regression (in the units of y), the last direction (0 or 1) for direction tasks; empty when there is none.
+    ``time (samples,)`` is int64 nanoseconds since 1970, or 0, 1, 2 … where the source has no time.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    reference: FloatArray
+    time: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The three parts of the samples, apart by the embargo."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+class DataResult(StageResult):
+    """Prepared samples: ``samples.npz`` in the stage's folder (``data.samples.load``)."""
+
+    source: str  # for people: "S&P 500 daily, arch package"
+    task: Literal["regression", "binary", "multiclass"]
+    metric: str  # name of the task metric: "rmse" or "accuracy"
+    unit: str  # of y after unscale, for people: "index points", "" for classes
+    input_shape: tuple[int, ...]
+    outputs: int
+    feature_names: tuple[str, ...]
+    # y in the task's unit = y * y_scale + y_offset; (1, 0) where nothing was scaled
+    y_scale: float
+    y_offset: float
+    counts: dict[str, int]  # samples in train, validation, test
+    first_test_time: str
+    last_test_time: str
+    notes: tuple[str, ...] = ()  # what was found and done when loading: dropped rows, values beyond the scaler, …
+    sha256: str  # of the samples
+
+
+class Interval(Record):
+    """A measured value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+class LayerWeights(Record):
+    """One kernel's counts."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int  # kernel and bias
+    weights: int  # kernel alone
+    zeros: int  # of the kernel
+
+    @property
+    def sparsity(self) -> float:
+        return self.zeros / self.weights if self.weights else 0.0
+
+
+class ModelResult(StageResult):
+    """A float model ``model.keras`` (tf_keras), and ``predictions.npy`` on the test part: ``(samples, outputs)``."""
+
+    layers: tuple[LayerWeights, ...]
+    parameters: int
+    learning_rate: float
+    batch_size: int
+    epochs: int  # that were trained
+    loss: Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
+    validation_loss: float
+
+
+class RemovedGroup(Record):
+    """Neurons or filters that were cut together."""
+
+    layer: str
+    before: int
+    after: int
+
+
+class PruneResult(ModelResult):
+    """A pruned float model, zeros in place; ``masks.npz`` has a boolean array per pruned layer (False: zero)."""
+
+    sparsity: float  # zeros / weights over all pruned kernels
+    parameters_before: int
+    removed: tuple[RemovedGroup, ...]
+
+
+class QuantizeResult(ModelResult):
+    """The QKeras model ``model.keras`` and the same as integers, ``network.fpn`` (``network.storage.load``).
+
+    ``predictions.npy`` are the QKeras model's outputs on the test part; ``layers.npz`` its outputs of every layer that
+    stands as a node of the network, under the node's name, for the verification inputs in ``inputs.npz`` (real values
+    on the input grid: the whole test part, then the corner vectors).
+    """
+
+    input_format: str
+    saturated_inputs: dict[str, int]  # words at the edge of the input format, by part
+    network_sha256: str
+
+
+# --- hardware -------------------------------------------------------------------------------------------------------
+
+
+class HlsLayerOptions(Record):
+    """What was asked for one layer and read back from the written project."""
+
+    name: str
+    strategy: str
+    reuse_factor: int
+
+
+class HlsResult(StageResult):
+    """A written HLS project in the stage's folder (``build_prj.tcl``, ``firmware/``, …)."""
+
+    project_name: str
+    backend: Literal["vitis", "vivado"]
+    io_type: Literal["io_parallel", "io_stream"]
+    part: str
+    clock_period_ns: float
+    clock_uncertainty_percent: float
+    layers: tuple[HlsLayerOptions, ...]
+    formats: dict[str, str]  # node name -> ap_fixed type of its result in firmware/defines.h
+    files: dict[str, str]  # relative path -> sha256
+
+
+class CsimResult(StageResult):
+    """Raw words of every node that has a place in hardware: ``words.npz``, int64 ``(samples, *shape)`` by node name."""
+
+    samples: int
+    compile_seconds: float
+    run_seconds: float
+    compiler: str
+    formats: dict[str, str]  # node name -> ap_fixed type in the compiled source
+    changed_files: tuple[str, ...]  # files of the HLS project that differ from what was written
+
+
+class Mismatch(Record):
+    """The first word that differs."""
+
+    layer: str  # node of the network
+    keras_layer: str
+    sample: int
+    element: tuple[int, ...]
+    expected_word: int
+    found_word: int
+    fractional_bits: int  # of both words
+    cause: str
+
+
+class Comparison(Record):
+    """Two computations of the same words."""
+
+    verdict: Literal["bit_exact", "mismatch", "not_run"]
+    samples: int
+    words: int
+    mismatched_words: int
+    first_mismatch: Mismatch | None = None
+    layers: dict[str, int] = {}  # node -> mismatched words
+    reason: str = ""  # why it was not run
+
+
+class VerifyResult(StageResult):
+    """Both statements, never mixed."""
+
+    hardware: Comparison  # C-simulation against the FixedPointNetwork
+    model: Comparison  # FixedPointNetwork against QKeras
+
+
+class Estimated(Record):
+    """An estimate with its 80 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class LayerEstimate(Record):
+    """One layer's share, and how it was counted."""
+
+    name: str
+    kind: str
+    dsp: float
+    bram_18k: float
+    lut: float
+    ff: float
+    latency_cycles: float
+    initiation_interval: float
+    explanation: tuple[str, ...] = ()
+
+
+class EstimateResult(StageResult):
+    """C-synthesis estimate of the design on a device."""
+
+    stage: Literal["csynth", "logic_synthesis"]
+    dsp: Estimated
+    bram_18k: Estimated
+    lut: Estimated
+    ff: Estimated
+    latency_cycles: Estimated
+    latency_ns: Estimated
+    initiation_interval: Estimated
+    layers: tuple[LayerEstimate, ...]
+    share: dict[str, float]  # of the device: dsp, bram_18k, lut, ff
+    fits: bool
+    limiting: str  # the resource with the largest share
+    grade: Literal["A", "B", "C"]  # A: inside the calibrated range; C: far outside
+    notes: tuple[str, ...] = ()
+
+
+class TfliteFile(Record):
+    """One artefact."""
+
+    path: str
+    kind: Literal["float32", "int8"]
+    size_bytes: int
+    sha256: str
+    checked: str  # what its outputs were compared with, and the result
+
+
+class TfliteResult(StageResult):
+    """The artefacts, and their outputs on the test part in ``predictions.npz`` (an array per kind)."""
+
+    files: tuple[TfliteFile, ...]
+    skipped: dict[str, str] = {}  # kind -> why it was not made
+    equal_words_share: float | None = None  # int8 output words equal to the network's, rounded to the int8 grid
+    largest_word_difference: int | None = None

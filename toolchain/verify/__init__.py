@@ -1,0 +1,1 @@
+"""Bit-accuracy verdict: the first layer, sample and cause of any difference."""

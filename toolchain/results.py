@@ -6,6 +6,7 @@ files into the folder it is given and returns the record; ``workspace.py`` store
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,25 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 FloatArray = NDArray[np.float64]
+#: Called with a label, the steps done and the steps in total.
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(label: str, done: int, total: int) -> None:
+    """The quiet ``Progress``."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every stage is given beside its inputs and its section.
+
+    ``folder`` takes the stage's files; ``project_folder`` is where relative paths of project.toml start.
+    """
+
+    folder: Path
+    project_folder: Path
+    seed: int = 0
+    progress: Progress = no_progress
 
 
 class Record(BaseModel):
@@ -143,8 +163,8 @@ class QuantizeResult(ModelResult):
     """The QKeras model ``model.keras`` and the same as integers, ``network.fpn`` (``network.storage.load``).
 
     ``predictions.npy`` are the QKeras model's outputs on the test part; ``layers.npz`` its outputs of every layer that
-    stands as a node of the network, under the node's name, for the verification inputs in ``inputs.npz`` (real values
-    on the input grid: the whole test part, then the corner vectors).
+    stands as a node of the network (float32 values, under the node's name) for the verification inputs in
+    ``inputs.npz`` (int64 words by input name: the whole test part, then the corner vectors).
     """
 
     input_format: str

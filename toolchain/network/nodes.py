@@ -90,7 +90,7 @@ class DepthwiseConvolution(Linear):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(Linear):
-    """``y[..., c] = x[..., c] * kernel[c] + bias[c]``; kernel ``(channels,)``: a BatchNormalization that was not folded."""
+    """``y[..., c] = x[..., c] * kernel[c] + bias[c]``; kernel ``(channels,)`` (BatchNormalization)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

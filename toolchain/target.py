@@ -23,8 +23,8 @@ class Fpga(Section):
     lut: Count
     ff: Count
     dsp: Count
-    bram_18k: Count
-    uram: Count
+    bram_18k: Count | None = Field(None, description="18 Kb blocks; absent where no public figure was found")
+    uram: Count | None = Field(None, description="288 Kb blocks; absent where no public figure was found")
     clock_period_ns: float = Field(gt=0)
     clock_uncertainty_percent: float = Field(ge=0, lt=100)
     valid_parts: tuple[str, ...] = Field((), description="other part names with the same resources")

@@ -128,6 +128,7 @@ class HlsSection(Section):
     """``[hls]``: the written project."""
 
     backend: Literal["vitis", "vivado"] = "vitis"
+    part: str = Field("", description="default: the target's; it must be one that the target file names")
     io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
     strategy: Literal["latency", "resource", "distributed_arithmetic"] = "latency"
     reuse_factor: Positive = 1

@@ -135,6 +135,10 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def publish(source: Path, destination: Path) -> None:
     """Copy ``source`` (file or folder) to ``destination``, which is the old or the new whole at any moment."""
     fresh = destination.with_name(f".{destination.name}.partial")

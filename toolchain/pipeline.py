@@ -1,0 +1,373 @@
+"""All stages in order. Read this first.
+
+    data ─► train ─► prune ─► quantize ─┬─► hls ─► csim ─► verify ─┐
+                                        ├─► estimate ──────────────┼─► report
+                                        └─► tflite ────────────────┘
+
+Each stage is a function of earlier results and its own section of the project; ``Workspace`` keeps what it made. Only
+the hls project and the C-simulation's words are read back from the published folder ``build/<target>/``, so that what is
+verified is what the user would synthesize, and not a pristine copy of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from toolchain import preflight
+from toolchain.errors import BitMismatchError, ToolchainError, UnsupportedModelError
+from toolchain.project import Project, Section
+from toolchain.results import (
+    CsimResult,
+    DataResult,
+    EstimateResult,
+    HlsResult,
+    Job,
+    ModelResult,
+    Progress,
+    PruneResult,
+    QuantizeResult,
+    StageResult,
+    TfliteResult,
+    VerifyResult,
+    no_progress,
+)
+from toolchain.target import Fpga, Target
+from toolchain.workspace import Workspace, exclusive, file_digest, manifest, publish, text_digest
+
+if TYPE_CHECKING:
+    from toolchain.report.schema import Report
+
+STAGES = ("data", "train", "prune", "quantize", "hls", "csim", "verify", "estimate", "tflite", "report")
+
+_KERAS = ("tensorflow", "tf-keras", "keras", "numpy")
+_PRUNE = (*_KERAS, "tensorflow-model-optimization")
+_QUANTIZE = (*_KERAS, "qkeras")
+_HLS = ("hls4ml", "da4ml", "numpy")
+
+Result = TypeVar("Result", bound=StageResult)
+
+
+def _quiet(*_: object) -> None:
+    """Says nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build, where, and whom to tell."""
+
+    project: Project
+    project_folder: Path
+    target: Target
+    until: str = "report"
+    restore: bool = False  # write hls/ and csim/ again although they were changed by hand
+    progress: Progress = no_progress
+    stage_begins: Callable[[str], None] = _quiet
+    waits: Callable[[], None] = _quiet
+    notes: Callable[[str], None] = _quiet
+
+    @property
+    def build_folder(self) -> Path:
+        return self.project_folder / "build"
+
+    @property
+    def output_folder(self) -> Path:
+        return self.build_folder / self.target.name
+
+
+@dataclass
+class Outcome:
+    """What a run made: the results by stage, the report when it was asked for, and the reasons to fail."""
+
+    request: Request
+    workspace: Workspace
+    results: dict[str, StageResult] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    report: Report | None = None
+    problems: list[ToolchainError] = field(default_factory=list)
+
+    def get(self, name: str, kind: type[Result]) -> Result | None:
+        found = self.results.get(name)
+        assert found is None or isinstance(found, kind)
+        return found
+
+
+def run(request: Request) -> Outcome:
+    """Run every stage up to ``request.until``; stages whose inputs did not change are taken from the workspace.
+
+    Raises ToolchainError. A bit mismatch or an exceeded budget does not raise: the report is still written, and the
+    error stands in ``Outcome.problems``.
+    """
+    preflight.check(request.project, request.project_folder, request.target)
+    with exclusive(request.build_folder, request.waits):
+        outcome = Outcome(request, Workspace(request.build_folder))
+        _run_stages(outcome)
+    return outcome
+
+
+def _run_stages(outcome: Outcome) -> None:
+    request, project = outcome.request, outcome.request.project
+    wanted = _needed(request.until)
+    data = _data(outcome)
+    trained = _train(outcome, data) if "train" in wanted else None
+    pruned = _prune(outcome, data, trained) if trained and "prune" in wanted else None
+    quantized = _quantize(outcome, data, pruned) if pruned and "quantize" in wanted else None
+    fpga = request.target.fpga
+    if quantized and fpga:
+        fpga = preflight.chosen_part(project.hls, fpga)
+        hls = _hls(outcome, quantized, fpga) if "hls" in wanted else None
+        csim = _csim(outcome, quantized, hls) if hls and "csim" in wanted else None
+        if csim and "verify" in wanted:
+            _verify(outcome, quantized, csim)
+        if "estimate" in wanted:
+            _estimate(outcome, quantized, fpga)
+    elif not fpga:
+        _skip_fpga(outcome, wanted)
+    if pruned and quantized and "tflite" in wanted:
+        _tflite(outcome, data, pruned, quantized)
+    if "report" in wanted:
+        _report(outcome)
+
+
+def _needed(until: str) -> tuple[str, ...]:
+    """The stages that ``until`` stands on, itself included."""
+    if until in ("estimate", "tflite"):
+        return ("data", "train", "prune", "quantize", until)
+    return STAGES[: STAGES.index(until) + 1]
+
+
+def _data(outcome: Outcome) -> DataResult:
+    section = outcome.request.project.data
+    depends = {"section": _dump(section), "file": _digest_of(outcome.request.project_folder, section.path)}
+
+    def produce(job: Job) -> DataResult:
+        from toolchain.data.stage import prepare
+
+        return prepare(section, job)
+
+    return _stage(outcome, "data", DataResult, depends, ("numpy", "pandas", "arch"), produce)
+
+
+def _train(outcome: Outcome, data: DataResult) -> ModelResult:
+    project = outcome.request.project
+    depends = {
+        "model": _dump(project.model),
+        "section": _dump(project.train),
+        "file": _digest_of(outcome.request.project_folder, project.model.file),
+        "seed": project.seed,
+        "data": data.sha256,
+    }
+
+    def produce(job: Job) -> ModelResult:
+        from toolchain.model.stage import train
+
+        return train(data, project.model, project.train, job)
+
+    return _stage(outcome, "train", ModelResult, depends, _KERAS, produce)
+
+
+def _prune(outcome: Outcome, data: DataResult, trained: ModelResult) -> PruneResult:
+    project = outcome.request.project
+    depends = {"section": _dump(project.prune), "seed": project.seed, "train": outcome.keys["train"]}
+
+    def produce(job: Job) -> PruneResult:
+        from toolchain.prune.stage import prune
+
+        return prune(data, trained, project.prune, job)
+
+    return _stage(outcome, "prune", PruneResult, depends, _PRUNE, produce)
+
+
+def _quantize(outcome: Outcome, data: DataResult, pruned: PruneResult) -> QuantizeResult:
+    project = outcome.request.project
+    depends = {"section": _dump(project.quantize), "seed": project.seed, "prune": outcome.keys["prune"]}
+
+    def produce(job: Job) -> QuantizeResult:
+        from toolchain.quantize.stage import quantize
+
+        return quantize(data, pruned, project.quantize, job)
+
+    return _stage(outcome, "quantize", QuantizeResult, depends, _QUANTIZE, produce)
+
+
+def _hls(outcome: Outcome, quantized: QuantizeResult, fpga: Fpga) -> HlsResult:
+    section = outcome.request.project.hls
+    depends = {"section": _dump(section), "fpga": _dump(fpga), "network": quantized.network_sha256}
+    depends["inputs"] = file_digest(quantized.folder / "inputs.npz")
+
+    def produce(job: Job) -> HlsResult:
+        from toolchain.hls.stage import write
+
+        return write(quantized, section, fpga, job)
+
+    result = _stage(outcome, "hls", HlsResult, depends, _HLS, produce)
+    _publish_unless_edited(outcome, "hls", result.folder)
+    return result
+
+
+def _csim(outcome: Outcome, quantized: QuantizeResult, hls: HlsResult) -> CsimResult:
+    section = outcome.request.project.csim
+    project = outcome.request.output_folder / "hls"
+    depends = {
+        "section": _dump(section),
+        "hls": outcome.keys["hls"],
+        "project": text_digest(json.dumps(manifest(project))),
+        "inputs": file_digest(quantized.folder / "inputs.npz"),
+    }
+
+    def produce(job: Job) -> CsimResult:
+        from toolchain.hls.csim import simulate
+
+        return simulate(project, hls, quantized, section, job)
+
+    result = _stage(outcome, "csim", CsimResult, depends, ("numpy",), produce)
+    _publish_unless_edited(outcome, "csim", result.folder)
+    return result
+
+
+def _verify(outcome: Outcome, quantized: QuantizeResult, csim: CsimResult) -> VerifyResult:
+    words = outcome.request.output_folder / "csim"
+    depends = {
+        "csim": outcome.keys["csim"],
+        "words": text_digest(json.dumps(manifest(words))),
+        "quantize": outcome.keys["quantize"],
+    }
+
+    def produce(job: Job) -> VerifyResult:
+        from toolchain.verify.stage import verify
+
+        simulated = csim.model_copy()
+        simulated.at(words)
+        return verify(quantized, simulated, job)
+
+    result = _stage(outcome, "verify", VerifyResult, depends, ("numpy",), produce)
+    for comparison, title in ((result.hardware, "hardware"), (result.model, "QKeras model")):
+        if comparison.verdict == "mismatch":
+            outcome.problems.append(_mismatch(comparison.first_mismatch, comparison.mismatched_words, title))
+    return result
+
+
+def _mismatch(first: Any, words: int, title: str) -> BitMismatchError:
+    if first is None:
+        return BitMismatchError(f"{words} words of the {title} differ from the network's")
+    return BitMismatchError(
+        f"{words} words of the {title} differ; first: sample {first.sample}, element {list(first.element)}: "
+        f"expected word {first.expected_word}, found {first.found_word}",
+        where=f"layer '{first.layer}'",
+        hint=f"cause: {first.cause}",
+    )
+
+
+def _estimate(outcome: Outcome, quantized: QuantizeResult, fpga: Fpga) -> EstimateResult:
+    project = outcome.request.project
+    depends = {"section": _dump(project.hls), "fpga": _dump(fpga), "network": quantized.network_sha256}
+
+    def produce(job: Job) -> EstimateResult:
+        from toolchain.estimate.stage import estimate
+
+        return estimate(quantized, project.hls, fpga, job)
+
+    result = _stage(outcome, "estimate", EstimateResult, depends, ("numpy", "da4ml"), produce)
+    from toolchain.estimate.budget import check
+
+    outcome.problems.extend(check(result, project.budget, fpga))
+    return result
+
+
+def _tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: QuantizeResult) -> TfliteResult:
+    section = outcome.request.project.tflite
+    depends = {"section": _dump(section), "prune": outcome.keys["prune"], "quantize": outcome.keys["quantize"]}
+
+    def produce(job: Job) -> TfliteResult:
+        from toolchain.tflite.stage import export
+
+        return export(data, pruned, quantized, section, job)
+
+    result = _stage(outcome, "tflite", TfliteResult, depends, ("tensorflow", "flatbuffers", "numpy"), produce)
+    for artefact in result.files:
+        copy = outcome.request.output_folder / artefact.path
+        if not copy.exists() or file_digest(copy) != artefact.sha256:
+            publish(result.folder / artefact.path, copy)
+    return result
+
+
+def _skip_fpga(outcome: Outcome, wanted: tuple[str, ...]) -> None:
+    why = f"target {outcome.request.target.name} has no FPGA"
+    for name in ("hls", "csim", "verify", "estimate"):
+        if name in wanted:
+            outcome.skipped[name] = why
+    if outcome.request.until in outcome.skipped:
+        raise UnsupportedModelError(why, where=f"stage '{outcome.request.until}'", hint="toolchain targets")
+
+
+def _report(outcome: Outcome) -> None:
+    from toolchain.report.stage import write_report
+
+    outcome.request.stage_begins("report")
+    outcome.report = write_report(outcome)
+
+
+def _stage(
+    outcome: Outcome,
+    name: str,
+    kind: type[Result],
+    depends: dict[str, Any],
+    packages: tuple[str, ...],
+    produce: Callable[[Job], Result],
+) -> Result:
+    request = outcome.request
+
+    def run_in(folder: Path) -> Result:
+        request.stage_begins(name)
+        return produce(Job(folder, request.project_folder, request.project.seed, request.progress))
+
+    result, outcome.keys[name] = outcome.workspace.stage(name, kind, depends, packages, run_in)
+    outcome.results[name] = result
+    return result
+
+
+def _publish_unless_edited(outcome: Outcome, name: str, source: Path) -> None:
+    """Put stage ``name``'s files into the output folder; what a person changed there since is kept, and verified."""
+    request, key = outcome.request, outcome.keys[name]
+    folder, record = request.output_folder / name, request.output_folder / f".{name}.json"
+    request.output_folder.mkdir(parents=True, exist_ok=True)
+    known = _read_record(record)
+    edited = folder.is_dir() and known.get("files") not in (None, manifest(folder))
+    if folder.is_dir() and known.get("key") == key and not (edited and request.restore):
+        if edited:
+            request.notes(f"{folder} was changed since it was written; it is used as it stands (--restore undoes that)")
+        return
+    if edited and not request.restore:
+        aside = _free_name(folder.with_name(f"{name}.edited"))
+        folder.rename(aside)
+        request.notes(f"{folder} was changed since it was written; the changed one is now {aside}")
+    publish(source, folder)
+    record.write_text(json.dumps({"key": key, "files": manifest(folder)}))
+
+
+def _read_record(record: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(record.read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while path.with_name(f"{path.name}{number}").exists():
+        number += 1
+    return path.with_name(f"{path.name}{number}")
+
+
+def _dump(section: Section) -> dict[str, Any]:
+    return section.model_dump(mode="json")
+
+
+def _digest_of(folder: Path, name: str) -> str:
+    file = folder / name
+    return file_digest(file) if name and file.is_file() else ""

@@ -1,0 +1,60 @@
+"""Everything that can be known to be wrong before any work begins, collected and shown at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from toolchain.errors import ExternalToolError, PreflightError, ProjectError, ToolchainError
+from toolchain.project import HlsSection, Project
+from toolchain.target import Fpga, Target
+
+
+def check(project: Project, project_folder: Path, target: Target | None) -> None:
+    """Raise PreflightError with every problem found, in seconds and without TensorFlow."""
+    problems = find_problems(project, project_folder, target)
+    if problems:
+        raise PreflightError(problems)
+
+
+def find_problems(project: Project, project_folder: Path, target: Target | None) -> list[ToolchainError]:
+    """Every problem of the project's files, options and environment that shows without doing the work."""
+    from toolchain.data.preflight import check as check_data
+    from toolchain.model.preflight import check as check_model
+
+    problems: list[ToolchainError] = [*_folder(project_folder)]
+    problems += check_data(project.data, project_folder)
+    problems += check_model(project.model, project_folder)
+    if target is not None and target.fpga is not None:
+        try:
+            chosen_part(project.hls, target.fpga)
+        except ProjectError as error:
+            problems.append(error)
+        if shutil.which("g++") is None:
+            problems.append(
+                ExternalToolError("g++ was not found on PATH", where="csim", hint="install it, e.g. apt-get install g++")
+            )
+    return problems
+
+
+def chosen_part(section: HlsSection, fpga: Fpga) -> Fpga:
+    """The device with the part that the project asks for.
+
+    Raises ProjectError when the target file does not name that part.
+    """
+    known = (fpga.part, *fpga.valid_parts)
+    if section.part and section.part not in known:
+        raise ProjectError(
+            f"the target has no part {section.part!r}", where="[hls] part", allowed=", ".join(known), hint="--target"
+        )
+    return fpga.model_copy(update={"part": section.part}) if section.part else fpga
+
+
+def _folder(project_folder: Path) -> list[ToolchainError]:
+    place = project_folder / "build"
+    while not place.exists():
+        place = place.parent
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return []
+    return [ProjectError("cannot be written", where=str(place), hint="change its owner or its permissions")]

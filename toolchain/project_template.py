@@ -1,0 +1,113 @@
+"""``toolchain init``: a project.toml with every key, its meaning and its default as comments."""
+
+from __future__ import annotations
+
+import types
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from toolchain.errors import PreflightError, ProjectError
+from toolchain.project import Project, explain, parse_project
+
+_HEAD = """\
+# A project of toolchain. Keys that are commented out show their defaults.
+#   toolchain check {name}                       finds mistakes in seconds
+#   toolchain build {name} --target alveo_u250   does everything; 'toolchain targets' lists the devices
+"""
+
+
+def create(name: str, folder: Path, model: str, data: str) -> Path:
+    """Write ``folder/name/project.toml`` and return its path.
+
+    Raises ProjectError for a name that is not allowed, a file that exists, a folder that cannot be written.
+    """
+    table = _starting_table(name, model, data)
+    try:
+        Project.model_validate(table)
+    except ValidationError as error:
+        raise PreflightError(explain(Project, error, f"toolchain init {name}")) from None
+    file = folder / name / "project.toml"
+    if file.exists():
+        raise ProjectError("is there already; it was left as it is", where=str(file))
+    text = render(table)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ProjectError(f"cannot be written: {error.strerror}", where=str(file)) from None
+    return file
+
+
+def _starting_table(name: str, model: str, data: str) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": name, "data": {}, "model": {}}
+    if model:
+        table["model"]["file"] = str(Path(model).resolve())
+        table["train"] = {"epochs": 0}
+    else:
+        table["model"]["architecture"] = "btc_mlp" if data else "spx_cnn"
+    if data:
+        source = "npz" if data.endswith(".npz") else "csv"
+        table["data"] = {"source": source, "path": str(Path(data).resolve())}
+        table["data"]["task"] = "regression" if source == "npz" else "direction"
+    return table
+
+
+def render(table: dict[str, Any]) -> str:
+    """The text of a project.toml with ``table``'s keys set and all others as comments."""
+    lines = [_HEAD.format(name=table["name"]), f'name = "{table["name"]}"']
+    lines += _keys(Project, table, skip=("name",))
+    for section, entry in Project.model_fields.items():
+        schema = entry.annotation
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            lines += ["", f"[{section}]", *_keys(schema, table.get(section, {}))]
+    text = "\n".join(lines) + "\n"
+    import tomllib
+
+    parse_project(tomllib.loads(text), "the template")
+    return text
+
+
+def _keys(schema: type[BaseModel], given: dict[str, Any], skip: tuple[str, ...] = ()) -> list[str]:
+    lines = []
+    for key, entry in schema.model_fields.items():
+        if key in skip or _is_table(entry.annotation):
+            continue
+        mark, value = ("", given[key]) if key in given else ("# ", entry.get_default(call_default_factory=True))
+        remark = _remark(entry)
+        shown = f"{key} = {_toml(value)}" if value is not None else f"{key} ="
+        lines.append(f"{mark}{shown}" + (f"  # {remark}" if remark else ""))
+    if schema.__name__ == "HlsSection":
+        lines.append("# [hls.layers.NAME] with strategy and reuse_factor overrides them for one layer")
+    return lines
+
+
+def _is_table(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+
+
+def _remark(entry: FieldInfo) -> str:
+    choices = _choices(entry.annotation)
+    parts = [entry.description or "", " | ".join(choices)]
+    return "; ".join(part for part in parts if part)
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation) if value != ""]
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
+        return [choice for part in get_args(annotation) for choice in _choices(part)]
+    return []
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | Path | Enum):
+        return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)

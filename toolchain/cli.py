@@ -31,7 +31,9 @@ app = typer.Typer(
 )
 
 ProjectName = Annotated[str, typer.Argument(help="a project's folder, its project.toml, or a name in hls_projects/")]
-TargetName = Annotated[str, typer.Option("--target", "-t", help="a name that 'toolchain targets' lists, or a .toml file")]
+TargetName = Annotated[
+    str, typer.Option("--target", "-t", help="a name that 'toolchain targets' lists, or a .toml file")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value instead of what project.toml says; repeatable")
 ]

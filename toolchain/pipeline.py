@@ -5,8 +5,8 @@
                                         └─► tflite ────────────────┘
 
 Each stage is a function of earlier results and its own section of the project; ``Workspace`` keeps what it made. Only
-the hls project and the C-simulation's words are read back from the published folder ``build/<target>/``, so that what is
-verified is what the user would synthesize, and not a pristine copy of it.
+the hls project and the C-simulation's words are read back from the published folder ``build/<target>/``, so that what
+is verified is what the user would synthesize, and not a pristine copy of it.
 """
 
 from __future__ import annotations

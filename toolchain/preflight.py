@@ -33,7 +33,9 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
             problems.append(error)
         if shutil.which("g++") is None:
             problems.append(
-                ExternalToolError("g++ was not found on PATH", where="csim", hint="install it, e.g. apt-get install g++")
+                ExternalToolError(
+                    "g++ was not found on PATH", where="csim", hint="install it, e.g. apt-get install g++"
+                )
             )
     return problems
 

@@ -154,7 +154,7 @@ class RemovedGroup(Record):
 class PruneResult(ModelResult):
     """A pruned float model, zeros in place; ``masks.npz`` has a boolean array per pruned layer (False: zero)."""
 
-    sparsity: float  # zeros / weights over all pruned kernels
+    sparsity: float  # zeros / weights over all kernels
     parameters_before: int
     removed: tuple[RemovedGroup, ...]
 

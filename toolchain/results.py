@@ -154,7 +154,8 @@ class RemovedGroup(Record):
 class PruneResult(ModelResult):
     """A pruned float model, zeros in place; ``masks.npz`` has a boolean array per pruned layer (False: zero)."""
 
-    sparsity: float  # zeros / weights over all kernels
+    sparsity: float  # share of the kernel weights before pruning that are gone: zero, or cut out with their unit
+    remaining_sparsity: float  # zeros / weights over the kernels that are left
     parameters_before: int
     removed: tuple[RemovedGroup, ...]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import UnsupportedModelError
-from toolchain.model import artefact
+from toolchain.model import artefact, training
 from toolchain.model.architectures import build
 from toolchain.model.chain import Chain
 from toolchain.model.keras_chain import build_keras, chain_of, load_chain
@@ -29,29 +29,29 @@ def train(data: DataResult, model: ModelSection, section: TrainSection, job: Job
         _check_shapes(chain, data)
     else:
         keras_model = build(model, data)
-    training = artefact.Training(
+    plan = training.Training(
         epochs=section.epochs, batch_size=section.batch_size, learning_rate=section.learning_rate,
-        loss=artefact.loss_for(data.task), weight_decay=section.weight_decay, patience=section.patience,
+        loss=training.loss_for(data.task), weight_decay=section.weight_decay, patience=section.patience,
     )  # fmt: skip
-    artefact.compile_model(keras_model, training)
-    if training.epochs:
-        _fit_best(keras_model, samples, training, job)
+    training.compile_model(keras_model, plan, len(samples.train.x))
+    if plan.epochs:
+        _fit_best(keras_model, samples, plan, job)
     chain = chain_of(keras_model)
-    loss = artefact.validation_loss(keras_model, samples.validation)
+    loss = training.validation_loss(keras_model, samples.validation)
     artefact.save(keras_model, chain, data, samples.test, job.folder)
     layers = artefact.count_layers(chain)
     return ModelResult(
         layers=layers, parameters=sum(layer.parameters for layer in layers), learning_rate=section.learning_rate,
-        batch_size=section.batch_size, epochs=section.epochs, loss=training.loss, validation_loss=loss,
+        batch_size=section.batch_size, epochs=section.epochs, loss=plan.loss, validation_loss=loss,
     )  # fmt: skip
 
 
-def _fit_best(keras_model: Any, samples: Samples, training: artefact.Training, job: Job) -> None:
+def _fit_best(keras_model: Any, samples: Samples, plan: training.Training, job: Job) -> None:
     keras = load_tensorflow().keras
-    callbacks = [artefact.progress_callback("train", training.epochs, job.progress)]
-    patience = training.patience or training.epochs
+    callbacks = [training.progress_callback("train", plan.epochs, job.progress)]
+    patience = plan.patience or plan.epochs
     callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
-    artefact.fit(keras_model, samples.train, samples.validation, training, callbacks)
+    training.fit(keras_model, samples.train, samples.validation, plan, callbacks)
 
 
 def _check_shapes(chain: Chain, data: DataResult) -> None:

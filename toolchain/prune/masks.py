@@ -28,6 +28,11 @@ def exact_mask(kernel: NDArray[np.float64], sparsity: float) -> Mask:
     return mask.reshape(kernel.shape) & (kernel != 0) if zeros else kernel != 0
 
 
+def nonzero(chain: Chain) -> int:
+    """Weights that are not zero, over all kernels."""
+    return sum(int(np.count_nonzero(link.kernel)) for link in chain.links if link.kernel is not None)
+
+
 def sparsity(chain: Chain) -> float:
     """Zeros / weights over all kernels."""
     weights = sum(link.kernel.size for link in chain.links if link.kernel is not None)

@@ -1,0 +1,119 @@
+"""How float and QKeras models are trained: shared by the stages that change a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from toolchain.model.tensorflow import load_tensorflow
+from toolchain.results import Part, Progress
+
+Loss = Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast to train."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    loss: Loss
+    weight_decay: float = 0.0
+    patience: int = 0
+
+
+def loss_for(task: str) -> Loss:
+    """The loss of a task; classification losses take logits."""
+    losses: dict[str, Loss] = {"regression": "mse", "binary": "binary_crossentropy"}
+    return losses.get(task, "categorical_crossentropy")
+
+
+def compile_model(model: Any, training: Training, samples: int) -> None:
+    """Compile a tf_keras model with a fresh Adam (AdamW with weight decay): no optimizer state is carried over.
+
+    The learning rate falls to zero along half a cosine over the whole run (Loshchilov and Hutter 2017, one cycle).
+    """
+    keras = load_tensorflow().keras
+    losses = {
+        "mse": keras.losses.MeanSquaredError(),
+        "binary_crossentropy": keras.losses.BinaryCrossentropy(from_logits=True),
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy(from_logits=True),
+    }
+    steps = max(1, training.epochs * -(-samples // training.batch_size))
+    rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
+    if training.weight_decay:
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
+    else:
+        optimizer = keras.optimizers.Adam(rate)
+    model.compile(optimizer=optimizer, loss=losses[training.loss])
+
+
+def progress_callback(label: str, epochs: int, progress: Progress) -> Any:
+    """A Keras callback that reports each finished epoch."""
+    keras = load_tensorflow().keras
+    return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(label, epoch + 1, epochs))
+
+
+def fit(model: Any, train: Part, validation: Part, training: Training, callbacks: list[Any]) -> float:
+    """Train a compiled tf_keras model in place; returns the last validation loss.
+
+    Samples are shuffled within the training part only; the order follows the seed.
+    """
+    history = model.fit(
+        train.x.astype(np.float32), train.y.astype(np.float32), validation_data=_pair(validation),
+        epochs=training.epochs, batch_size=training.batch_size, verbose=0, callbacks=callbacks,
+    )  # fmt: skip
+    losses = history.history.get("val_loss") or [float("nan")]
+    return float(losses[-1])
+
+
+def validation_loss(model: Any, validation: Part) -> float:
+    """The loss of a compiled model on the validation part."""
+    x, y = _pair(validation)
+    return float(model.evaluate(x, y, verbose=0, batch_size=4096)) if len(x) else float("nan")
+
+
+def _pair(part: Part) -> tuple[Any, Any]:
+    return part.x.astype(np.float32), part.y.astype(np.float32)
+
+
+def predict(model: Any, x: np.ndarray) -> np.ndarray:
+    """Outputs ``(samples, outputs)`` as float64."""
+    found = model.predict(np.asarray(x, dtype=np.float32), verbose=0, batch_size=4096)
+    return np.asarray(found, dtype=np.float64).reshape(len(x), -1)
+
+
+def best_after(first_epoch: int) -> Any:
+    """A Keras callback that remembers the weights of the best validation loss from ``first_epoch`` on."""
+    keras = load_tensorflow().keras
+
+    class Best(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        loss = float("inf")
+        weights: Any = None
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            loss = (logs or {}).get("val_loss", float("inf"))
+            if epoch >= first_epoch and (self.weights is None or loss < self.loss):
+                self.loss, self.weights = loss, self.model.get_weights()
+
+        def restore(self, model: Any) -> None:
+            if self.weights is not None:
+                model.set_weights(self.weights)
+
+    return Best()
+
+
+def keep_zeros(kept: dict[str, np.ndarray]) -> Any:
+    """A Keras callback that sets masked weights to zero after every step."""
+    keras = load_tensorflow().keras
+
+    class KeepZeros(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            for name, mask in kept.items():
+                kernel = self.model.get_layer(name).kernel
+                kernel.assign(kernel * mask.astype(np.float32))
+
+    return KeepZeros()

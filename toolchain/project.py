@@ -109,9 +109,13 @@ class QuantizeSection(Section):
     weight_bits: int = Field(8, ge=2, le=16, description="width of kernels and biases, sign included")
     weight_integer_bits: int = Field(0, ge=0, le=8, description="saturating: weights beyond +-2**n are clipped")
     activation_bits: int = Field(8, ge=2, le=16, description="width of ReLU results (unsigned)")
-    activation_integer_bits: int | None = Field(None, ge=-4, le=12, description="default: from training data")
+    bias_extra_bits: int = Field(0, ge=0, le=16, description="fractional bits of biases beyond the kernel's")
+    activation_headroom_bits: int = Field(
+        0, ge=0, le=8, description="extra integer bits above the training part's range"
+    )
+    activation_integer_bits: int | None = Field(None, ge=0, le=12, description="default: from training data")
     input_bits: int = Field(12, ge=2, le=24, description="width of the input format, sign included")
-    input_integer_bits: int | None = Field(None, ge=-8, le=16, description="default: from training data, plus headroom")
+    input_integer_bits: int | None = Field(None, ge=0, le=16, description="default: from training data, plus headroom")
     input_headroom_bits: int = Field(1, ge=0, le=8, description="extra integer bits above the training part's range")
     epochs: int = Field(15, ge=0)
     learning_rate_factor: float = Field(0.1, gt=0, description="times train.learning_rate")

@@ -169,7 +169,9 @@ class QuantizeResult(ModelResult):
     """
 
     input_format: str
-    saturated_inputs: dict[str, int]  # words at the edge of the input format, by part
+    saturated_inputs: dict[str, int]  # values beyond the input format's range, by part
+    test_samples: int  # the first rows of inputs.npz and layers.npz; corner vectors follow
+    float64_layers: tuple[str, ...]  # layers whose float32 sums are not provably exact: witnessed in float64
     network_sha256: str
 
 

@@ -134,11 +134,11 @@ def _fold_forward(links: list[Link], place: int, chain: Chain) -> None:
 def forward(chain: Chain, x: Array) -> Array:
     """The chain's outputs for ``x (samples, *input_shape)``, in float64."""
     for link in chain.links:
-        x = _apply(link, x)
+        x = apply_link(link, x)
     return x
 
 
-def _apply(link: Link, x: Array) -> Array:
+def apply_link(link: Link, x: Array) -> Array:
     if link.kind == "relu":
         return np.maximum(x, 0)
     if link.kind == "flatten":

@@ -1,0 +1,110 @@
+"""The options of an HLS project, translated into hls4ml's spelling: the only file that writes its PascalCase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from toolchain.errors import ProjectError, nearest
+from toolchain.network.nodes import FixedPointNetwork, Linear
+from toolchain.project import HlsSection
+from toolchain.results import HlsLayerOptions
+from toolchain.target import Fpga
+
+_STRATEGIES = {"latency": "Latency", "resource": "Resource", "distributed_arithmetic": "distributed_arithmetic"}
+_BACKENDS = {"vitis": "Vitis", "vivado": "Vivado"}
+
+
+@dataclass(frozen=True)
+class HlsOptions:
+    """Every option of the project, resolved."""
+
+    backend: str
+    io_type: str
+    part: str
+    clock_period_ns: float
+    clock_uncertainty_percent: float
+    layers: tuple[HlsLayerOptions, ...]
+
+    def layer(self, name: str) -> HlsLayerOptions:
+        return next(layer for layer in self.layers if layer.name == name)
+
+
+def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsOptions:
+    """The options for every layer that multiplies.
+
+    Raises ProjectError for overrides of a layer that does not exist, and for an illegal reuse factor, naming the legal
+    ones (hls4ml would replace it with a print).
+    """
+    linear = [node for node in network.nodes if isinstance(node, Linear)]
+    known = [node.name for node in linear]
+    for name in section.layers:
+        if name not in known:
+            raise ProjectError(f"no layer '{name}'", where=f"[hls.layers.{name}]", hint=nearest(name, known))
+    layers = tuple(_layer(node, section) for node in linear)
+    return HlsOptions(
+        section.backend, section.io_type, fpga.part, section.clock_period_ns or fpga.clock_period_ns,
+        fpga.clock_uncertainty_percent, layers,
+    )  # fmt: skip
+
+
+def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:
+    own = section.layers.get(node.name)
+    strategy = (own.strategy if own else None) or section.strategy
+    reuse_factor = (own.reuse_factor if own else None) or section.reuse_factor
+    n_out = node.kernel.shape[-1]
+    n_in = node.kernel.size // n_out
+    where = f"layer '{node.name}': reuse_factor = {reuse_factor}"
+    if strategy == "distributed_arithmetic" and reuse_factor != 1:
+        raise ProjectError("distributed_arithmetic has reuse_factor 1 only", where=where)
+    if strategy == "resource" and reuse_factor not in legal_reuse_factors(n_in, n_out):
+        legal = legal_reuse_factors(n_in, n_out)
+        close = sorted(sorted(legal, key=lambda factor: abs(factor - reuse_factor))[:6])
+        raise ProjectError(
+            f"not legal for {n_in} x {n_out} weights under the resource strategy", where=where,
+            allowed="near it: " + ", ".join(map(str, close)),
+        )  # fmt: skip
+    return HlsLayerOptions(name=node.name, strategy=strategy, reuse_factor=reuse_factor)
+
+
+def legal_reuse_factors(n_in: int, n_out: int) -> list[int]:
+    """The reuse factors that hls4ml takes as they are under the resource strategy (its dense kernel's own conditions)."""
+    found = []
+    for factor in range(1, n_in * n_out + 1):
+        rows = -(-n_in * n_out // min(n_in, factor))
+        fits = (rows % n_out == 0 or factor >= n_in) and (factor % n_in == 0 or factor < n_in)
+        if fits and n_in * n_out % factor == 0:
+            found.append(factor)
+    return found
+
+
+def hls4ml_config(options: HlsOptions, layer_names: list[str], top: str, folder: str) -> dict[str, Any]:
+    """hls4ml's configuration dictionary."""
+    chosen = {layer.name: layer for layer in options.layers}
+    by_name: dict[str, Any] = {}
+    for name in layer_names:
+        by_name[name] = {"Trace": True}
+        if name in chosen:
+            by_name[name]["Strategy"] = _STRATEGIES[chosen[name].strategy]
+            by_name[name]["ReuseFactor"] = chosen[name].reuse_factor
+    return {
+        "OutputDir": folder,
+        "ProjectName": top,
+        "Backend": _BACKENDS[options.backend],
+        "Part": options.part,
+        "ClockPeriod": options.clock_period_ns,
+        "ClockUncertainty": f"{options.clock_uncertainty_percent:g}%",
+        "IOType": options.io_type,
+        "TraceOutput": True,
+        "HLSConfig": {
+            "Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency", "BitExact": True},
+            "LayerName": by_name,
+        },
+        "WriterConfig": {
+            "Namespace": None,
+            # One source of weights for C-simulation and synthesis: with text files the two could differ.
+            "WriteWeightsTxt": False,
+            "WriteTar": False,
+            "TBOutputStream": "both",
+        },
+    }

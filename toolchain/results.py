@@ -201,7 +201,7 @@ class HlsResult(StageResult):
 
 
 class CsimResult(StageResult):
-    """Raw words of every node that has a place in hardware: ``words.npz``, int64 ``(samples, *shape)`` by node name."""
+    """Raw words of every node that has a place in hardware: ``<node>.txt``, and of the output port: ``result.txt``."""
 
     samples: int
     compile_seconds: float
@@ -218,8 +218,8 @@ class Mismatch(Record):
     keras_layer: str
     sample: int
     element: tuple[int, ...]
-    expected_word: int
-    found_word: int
+    expected_word: int | None
+    found_word: int | None  # None: there is no such word
     fractional_bits: int  # of both words
     cause: str
 

@@ -14,8 +14,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from toolchain.errors import BitMismatchError, ExternalToolError
-from toolchain.fixed_point import FixedPoint
-from toolchain.hls.stage import write_words
+from toolchain.network.words import read_formats, write_words
 from toolchain.project import CsimSection
 from toolchain.results import CsimResult, HlsResult, Job, QuantizeResult
 from toolchain.workspace import manifest, remove
@@ -28,8 +27,8 @@ def simulate(project: Path, hls: HlsResult, quantized: QuantizeResult, section: 
     """Compile the HLS project in ``project`` as it stands there and run it on ``inputs.npz``.
 
     Writes ``<node>.txt`` (words, one sample a line) for every traced node, ``result.txt`` for the output port and
-    ``formats.txt`` into ``job.folder``. Raises ExternalToolError when g++ is missing or fails, BitMismatchError when the
-    run ended early or its files are not whole.
+    ``formats.txt`` into ``job.folder``. Raises ExternalToolError when g++ is missing or fails, BitMismatchError when
+    the run ended early or its files are not whole.
     """
     changed = tuple(sorted(changed_files(project, hls)))
     start = time.monotonic()
@@ -143,34 +142,3 @@ def _run(program: Path, words: np.ndarray, job: Job) -> None:
     shutil.copy(folders[0] / "formats.txt", job.folder / "formats.txt")
     for folder in folders:
         remove(folder)
-
-
-def read_formats(folder: Path) -> dict[str, FixedPoint]:
-    """The formats of the compiled types by node name; the output port is called ``result``."""
-    found = {}
-    for line in (folder / "formats.txt").read_text().splitlines():
-        name, signed, width, integer = line.split()
-        sign = int(signed)
-        found[name] = FixedPoint(bool(sign), int(integer) - sign, int(width) - int(integer))
-    return found
-
-
-def read_words(folder: Path, name: str, samples: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The words of one node, ``(samples, *shape)`` int64.
-
-    Raises BitMismatchError when the file is missing, short, long or not made of integers.
-    """
-    file = folder / f"{name}.txt"
-    size = int(np.prod(shape))
-    try:
-        rows = file.read_text().splitlines()
-        words = np.array(" ".join(rows).split(), dtype=np.int64)
-    except (OSError, ValueError, OverflowError) as error:
-        raise BitMismatchError(f"cannot be read: {error}", where=str(file)) from None
-    if len(rows) != samples or words.size != samples * size or any(not row for row in rows):
-        raise BitMismatchError(
-            f"holds {words.size} words in {len(rows)} lines",
-            where=str(file),
-            allowed=f"{samples} lines of {size} words",
-        )
-    return words.reshape(samples, *shape)

@@ -68,7 +68,7 @@ def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:
 
 
 def legal_reuse_factors(n_in: int, n_out: int) -> list[int]:
-    """The reuse factors that hls4ml takes as they are under the resource strategy (its dense kernel's own conditions)."""
+    """The reuse factors that hls4ml takes unchanged under the resource strategy: its dense kernel's own conditions."""
     found = []
     for factor in range(1, n_in * n_out + 1):
         rows = -(-n_in * n_out // min(n_in, factor))

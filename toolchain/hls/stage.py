@@ -21,6 +21,7 @@ from toolchain.hls.lower import Lowered, lower
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
 from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork
+from toolchain.network.words import write_words
 from toolchain.project import HlsSection
 from toolchain.results import HlsResult, Job, QuantizeResult
 from toolchain.target import Fpga
@@ -150,12 +151,6 @@ def _write_vectors(quantized: QuantizeResult, network: FixedPointNetwork, folder
     (folder / "tb_data").mkdir(exist_ok=True)
     write_words(folder / "tb_data" / "input_words.txt", words)
     write_words(folder / "tb_data" / "expected_words.txt", result)
-
-
-def write_words(file: Path, words: np.ndarray) -> None:
-    """One sample a line, integers apart by spaces."""
-    rows = words.reshape(len(words), -1).tolist()
-    file.write_text("\n".join(" ".join(map(str, row)) for row in rows) + "\n")
 
 
 def _make_reproducible(folder: Path) -> None:

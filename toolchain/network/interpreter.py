@@ -51,11 +51,16 @@ def run(network: FixedPointNetwork, inputs: Mapping[str, Words]) -> dict[str, Wo
 
 def evaluate(node: Node, network: FixedPointNetwork, inputs: list[Words]) -> Words:
     """The words of one node, given those of its inputs."""
-    before, fractional_bits = _exact(node, inputs, [network[name].result.fractional_bits for name in node.inputs])
+    before, fractional_bits = exact_value(node, network, inputs)
     if isinstance(node, Linear):
         before = node.accumulator.requantize(before, fractional_bits)
         fractional_bits = node.accumulator.fractional_bits
     return node.result.requantize(before, fractional_bits)
+
+
+def exact_value(node: Node, network: FixedPointNetwork, inputs: list[Words]) -> tuple[Words, int]:
+    """What the operator gives before any format is applied: integers, and the fractional bits of their grid."""
+    return _exact(node, inputs, [network[name].result.fractional_bits for name in node.inputs])
 
 
 def _checked(node: Input, inputs: Mapping[str, Words]) -> Words:

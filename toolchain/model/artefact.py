@@ -29,7 +29,7 @@ def count_layers(chain: Chain) -> tuple[LayerWeights, ...]:
 def save(model: Any, chain: Chain, data: DataResult, test: Part, folder: Path) -> None:
     """Write ``model.keras``, ``weights.npz`` (kernels by layer name) and ``predictions.npy`` (test part)."""
     model.save(folder / "model.keras")
-    kernels = {link.name: link.kernel for link in chain.links if link.kernel is not None}
+    kernels: dict[str, Any] = {link.name: link.kernel for link in chain.links if link.kernel is not None}
     np.savez(folder / "weights.npz", **kernels)
     outputs = predict(model, test.x)
     assert outputs.shape == (len(test.x), data.outputs)

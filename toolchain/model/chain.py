@@ -1,7 +1,7 @@
 """A model as a plain chain of layers in numpy: what folding, surgery and quantization work on, without TensorFlow.
 
-Kernels have Keras' shapes: Dense ``(n_in, n_out)``, Conv1D ``(width, channels, filters)``. Activations stand as links of
-their own. ``ReLU`` is the only one: everything else is refused when a model is read.
+Kernels have Keras' shapes: Dense ``(n_in, n_out)``, Conv1D ``(width, channels, filters)``. Activations stand as links
+of their own. ``ReLU`` is the only one: everything else is refused when a model is read.
 """
 
 from __future__ import annotations
@@ -12,10 +12,33 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import UnsupportedModelError
+from toolchain.model.layer_rules import unfoldable
 
 Array = NDArray[np.float64]
-Kind = Literal["dense", "conv1d", "relu", "flatten", "batch_normalization"]
+Kind = Literal["dense", "conv1d", "relu", "flatten", "batch_normalization", "dropout"]
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """What a BatchNormalization has learned, ``(channels,)`` each.
+
+    ``y = gamma (x - mean) / sqrt(variance + epsilon) + beta`` at inference.
+    """
+
+    gamma: Array
+    beta: Array
+    mean: Array
+    variance: Array
+    epsilon: float
+    momentum: float = 0.99
+
+    @property
+    def scale(self) -> Array:
+        return np.asarray(self.gamma / np.sqrt(self.variance + self.epsilon))
+
+    @property
+    def shift(self) -> Array:
+        return np.asarray(self.beta - self.mean * self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +52,8 @@ class Link:
     stride: int = 1
     dilation: int = 1
     padding: Literal["valid", "same", "causal"] = "valid"
-    scale: Array | None = None  # batch_normalization: y = x * scale + shift, per channel
-    shift: Array | None = None
+    normalization: Normalization | None = None
+    rate: float = 0.0  # dropout: while training only
 
     @property
     def has_kernel(self) -> bool:
@@ -81,13 +104,13 @@ def _output_shape(link: Link, shape: tuple[int, ...]) -> tuple[int, ...]:
     return ((length - reach - 1) // link.stride + 1, link.kernel.shape[2])
 
 
-def fold_batch_normalization(chain: Chain) -> Chain:
-    """The same function without BatchNormalization, exact but for float rounding.
+def inference_chain(chain: Chain) -> Chain:
+    """The same function without Dropout and BatchNormalization, exact but for float rounding.
 
-    Each is folded into the layer before it, or, after a ReLU or the input, into the layer behind it.
+    Each BatchNormalization is folded into the layer before it, or, after a ReLU or the input, into the layer behind it.
     Raises UnsupportedModelError where neither side can take it.
     """
-    links = list(chain.links)
+    links = [link for link in chain.links if link.kind != "dropout"]
     while True:
         place = next((i for i, link in enumerate(links) if link.kind == "batch_normalization"), None)
         if place is None:
@@ -95,40 +118,43 @@ def fold_batch_normalization(chain: Chain) -> Chain:
         if place > 0 and links[place - 1].has_kernel:
             links[place - 1] = _fold_back(links[place - 1], links[place])
         else:
-            _fold_forward(links, place, chain)
+            _fold_forward(links, place, replace(chain, links=tuple(links)).shapes()[place])
         del links[place]
 
 
-def _fold_back(before: Link, norm: Link) -> Link:
+def _fold_back(before: Link, link: Link) -> Link:
     assert before.kernel is not None
-    assert norm.scale is not None
-    assert norm.shift is not None
+    assert link.normalization is not None
+    scale, shift = link.normalization.scale, link.normalization.shift
     bias = before.bias if before.bias is not None else np.zeros(before.kernel.shape[-1])
-    return replace(before, kernel=before.kernel * norm.scale, bias=bias * norm.scale + norm.shift)
+    return replace(before, kernel=before.kernel * scale, bias=bias * scale + shift)
 
 
-def _fold_forward(links: list[Link], place: int, chain: Chain) -> None:
-    norm = links[place]
-    assert norm.scale is not None
-    assert norm.shift is not None
-    scale, shift = norm.scale, norm.shift
+def _fold_forward(links: list[Link], place: int, shape: tuple[int, ...]) -> None:
+    """Put the BatchNormalization at ``place``, whose outputs have ``shape``, into the next kernel of ``links``."""
+    folded = links[place].normalization
+    assert folded is not None
+    scale, shift = folded.scale, folded.shift
     for i in range(place + 1, len(links)):
         link = links[i]
         if link.kind == "flatten":
-            repeats = int(np.prod(chain.shapes()[place])) // len(scale)
+            repeats = int(np.prod(shape)) // len(scale)  # 1 after a second Flatten
             scale, shift = np.tile(scale, repeats), np.tile(shift, repeats)
+        elif link.normalization is not None:
+            scale, shift = scale * link.normalization.scale, shift * link.normalization.scale + link.normalization.shift
+            links[i] = replace(link, normalization=_identity(len(scale)))
         elif link.kernel is not None and (link.kind == "dense" or link.padding == "valid"):
             bias = link.bias if link.bias is not None else np.zeros(link.kernel.shape[-1])
-            added = np.tensordot(shift, link.kernel.reshape(-1, *link.kernel.shape[-2:]).sum(axis=0), axes=(0, 0))
-            links[i] = replace(link, kernel=link.kernel * scale[:, None], bias=bias + added)
+            by_channel = link.kernel.reshape(-1, *link.kernel.shape[-2:]).sum(axis=0)
+            links[i] = replace(link, kernel=link.kernel * scale[:, None], bias=bias + shift @ by_channel)
             return
         else:
             break
-    raise UnsupportedModelError(
-        "this BatchNormalization can be folded neither into the layer before it nor into the one behind it",
-        where=f"layer '{norm.name}'",
-        allowed="BatchNormalization next to a Dense or an unpadded Conv1D",
-    )
+    raise unfoldable(links[place].name, "model")
+
+
+def _identity(channels: int) -> Normalization:
+    return Normalization(np.ones(channels), np.zeros(channels), np.zeros(channels), np.ones(channels), 0.0)
 
 
 def forward(chain: Chain, x: Array) -> Array:
@@ -139,12 +165,15 @@ def forward(chain: Chain, x: Array) -> Array:
 
 
 def apply_link(link: Link, x: Array) -> Array:
+    """One layer's outputs at inference for ``x (samples, *shape)``."""
     if link.kind == "relu":
         return np.maximum(x, 0)
     if link.kind == "flatten":
         return x.reshape(len(x), -1)
-    if link.kind == "batch_normalization":
-        return np.asarray(x * link.scale + link.shift)
+    if link.kind == "dropout":
+        return x
+    if link.normalization is not None:
+        return np.asarray(x * link.normalization.scale + link.normalization.shift)
     assert link.kernel is not None
     if link.kind == "dense":
         total = x @ link.kernel

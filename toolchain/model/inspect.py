@@ -3,99 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain.errors import ToolchainError, UnsupportedModelError
+from toolchain.errors import ProjectError, UnsupportedModelError
 
-SUPPORTED = (
-    "InputLayer", "Dense", "Conv1D", "ReLU", "Activation('relu' or 'linear')", "Flatten", "BatchNormalization",
-    "Dropout",
-)  # fmt: skip
-_KINDS = {"InputLayer", "Dense", "Conv1D", "ReLU", "Activation", "Flatten", "BatchNormalization", "Dropout"}
-_CPP_WORDS = frozenset(
-    [
-        "alignas",
-        "alignof",
-        "and",
-        "asm",
-        "auto",
-        "bitand",
-        "bitor",
-        "bool",
-        "break",
-        "case",
-        "catch",
-        "char",
-        "class",
-        "compl",
-        "concept",
-        "const",
-        "continue",
-        "decltype",
-        "default",
-        "delete",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "explicit",
-        "export",
-        "extern",
-        "false",
-        "float",
-        "for",
-        "friend",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "mutable",
-        "namespace",
-        "new",
-        "noexcept",
-        "not",
-        "nullptr",
-        "operator",
-        "or",
-        "private",
-        "protected",
-        "public",
-        "register",
-        "requires",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "template",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typedef",
-        "typeid",
-        "typename",
-        "union",
-        "unsigned",
-        "using",
-        "virtual",
-        "void",
-        "volatile",
-        "while",
-        "xor",
-        "main",
-        "std",
-        "nnet",
-        "input",
-        "output",
-    ]
+#: A configuration larger than this is no model that fits an FPGA (and may be a decompression bomb).
+LARGEST_CONFIG_BYTES = 16 * 2**20
+#: Packages and subpackages whose classes a configuration may name. Others (keras.utils, keras.config …) can do harm.
+_PACKAGES = ("keras", "tf_keras", "tensorflow.keras")
+_SUBPACKAGES = frozenset(
+    (
+        "activations",
+        "constraints",
+        "dtype_policies",
+        "engine",
+        "initializers",
+        "layers",
+        "models",
+        "regularizers",
+        "src",
+    )
 )
 
 
@@ -112,138 +42,141 @@ class KerasFile:
 def read_keras_file(path: Path, allow_custom_code: bool = False) -> KerasFile:
     """Read ``path`` (.keras, .h5, .hdf5).
 
-    Raises UnsupportedModelError when it is not a Keras model, holds custom code, or is not a chain of known layers.
+    Raises ProjectError when there is no such file, UnsupportedModelError when it is not a Keras model, holds custom
+    code, or is not a chain of layers.
     """
+    if not path.exists():
+        raise ProjectError("no such file", where=f"[model] file: {path}")
     config, version = _read_config(path)
     class_name = str(config.get("class_name"))
     if not allow_custom_code:
-        _refuse_custom_code(config, path)
+        _refuse_custom_code({key: value for key, value in config.items() if key != "compile_config"}, path)
     if class_name not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
             f"holds a {class_name}", where=str(path), allowed="a Sequential or Functional model",
             hint="a subclassed model has no layer list: rebuild it with the functional API",
         )  # fmt: skip
-    layers = config.get("config", {}).get("layers", []) if isinstance(config.get("config"), dict) else []
-    if not layers:
+    inner = config.get("config")
+    items = inner.get("layers") if isinstance(inner, dict) else inner  # Keras 2.2 kept a bare list
+    if not isinstance(items, list) or not items:
         raise UnsupportedModelError("holds no layers", where=str(path))
+    layers = tuple(_layer_of(item, path) for item in items)
     if class_name != "Sequential":
-        _require_chain(config["config"], path)
-    return KerasFile(path, version, class_name, tuple((str(item["class_name"]), item["config"]) for item in layers))
+        _require_chain(items, inner if isinstance(inner, dict) else {}, path)
+    return KerasFile(path, version, class_name, layers)
 
 
-def check_layers(file: KerasFile) -> list[ToolchainError]:
-    """Every layer that has no exact meaning here, and every name that C++ or a file name cannot carry."""
-    problems: list[ToolchainError] = []
-    seen: dict[str, str] = {}
-    for kind, config in file.layers:
-        where = f"{file.path}: layer '{config.get('name', kind)}'"
-        problems += _check_kind(kind, config, where)
-        problems += check_name(str(config.get("name", kind)), seen, where)
-    return problems
-
-
-def check_name(name: str, seen: dict[str, str], where: str) -> list[ToolchainError]:
-    """Whether ``name`` can stand in C++ and in a file name; ``seen`` collects the names so far, lower-cased."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or name.lower() in _CPP_WORDS:
-        return [
-            UnsupportedModelError(
-                "this name cannot stand in C++", where=where, allowed="letters, digits and _, no C++ keyword",
-                hint="rename the layer and save the model again",
-            )
-        ]  # fmt: skip
-    if name.lower() in seen:
-        return [UnsupportedModelError(f"differs from '{seen[name.lower()]}' only in case", where=where)]
-    seen[name.lower()] = name
-    return []
-
-
-def _check_kind(kind: str, config: dict[str, Any], where: str) -> list[ToolchainError]:
-    allowed = ", ".join(SUPPORTED)
-    if kind not in _KINDS:
-        return [UnsupportedModelError(f"{kind} is not supported", where=where, allowed=allowed)]
-    activation = config.get("activation", "linear")
-    if isinstance(activation, dict):
-        activation = activation.get("config", activation.get("class_name"))
-    if activation not in ("linear", "relu", None):
-        return [
-            UnsupportedModelError(
-                f"activation {activation!r} is not supported", where=where, allowed="relu, linear",
-                hint="train on the logits: leave a final sigmoid or softmax out of the model",
-            )
-        ]  # fmt: skip
-    expected = {
-        "Conv1D": {"groups": 1, "data_format": "channels_last"},
-        "ReLU": {"max_value": None, "negative_slope": 0.0, "threshold": 0.0},
-        "Flatten": {"data_format": "channels_last"},
-        "BatchNormalization": {},
-    }.get(kind, {})
-    return [
-        UnsupportedModelError(f"{key} = {config[key]!r} is not supported", where=where, allowed=f"{key} = {value!r}")
-        for key, value in expected.items()
-        if key in config and config[key] not in (value, [value], None)
-    ]
+def _layer_of(item: Any, path: Path) -> tuple[str, dict[str, Any]]:
+    if isinstance(item, dict) and isinstance(item.get("class_name"), str) and isinstance(item.get("config"), dict):
+        return item["class_name"], item["config"]
+    raise UnsupportedModelError("is not a Keras model: a layer has no class or no configuration", where=str(path))
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], int]:
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                config = json.loads(archive.read("config.json"))
-                version = json.loads(archive.read("metadata.json")).get("keras_version", "3")
-        else:
-            import h5py
-
-            with h5py.File(path, "r") as file:
-                config = json.loads(file.attrs["model_config"])
-                version = file.attrs.get("keras_version", "2")
-    except FileNotFoundError:
-        raise UnsupportedModelError("no such file", where=str(path)) from None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UnsupportedModelError(
-            f"is not a Keras model: {error}", where=str(path), allowed="a .keras or .h5 file saved by model.save()"
-        ) from None
+        text, version = _read_zip(path) if zipfile.is_zipfile(path) else _read_h5(path)
+        config = json.loads(text)
+        major = int(version.split(".")[0])
+    except (OSError, KeyError, ValueError, TypeError, RecursionError, NotImplementedError, RuntimeError) as error:
+        raise _not_a_model(path, str(error)) from None
+    except zipfile.BadZipFile as error:
+        raise _not_a_model(path, str(error)) from None
     if not isinstance(config, dict):
-        raise UnsupportedModelError("is not a Keras model", where=str(path))
-    return config, int(str(version).split(".")[0])
+        raise _not_a_model(path, "its configuration is not a table")
+    return config, major
 
 
-def _refuse_custom_code(config: dict[str, Any], path: Path) -> None:
-    for item in _objects(config):
-        name, module = item.get("class_name"), str(item.get("module") or "keras")
-        registered = item.get("registered_name")
-        foreign = not module.startswith(("keras", "tf_keras", "tensorflow.keras", "builtins"))
-        if name in ("Lambda", "__lambda__", "function") or foreign or (registered and ">" in str(registered)):
-            layer = item.get("config", {}).get("name", name) if isinstance(item.get("config"), dict) else name
+def _read_zip(path: Path) -> tuple[str, str]:
+    with zipfile.ZipFile(path) as archive:
+        for name in ("config.json", "metadata.json"):
+            if archive.getinfo(name).file_size > LARGEST_CONFIG_BYTES:
+                raise ValueError(f"{name} is larger than {LARGEST_CONFIG_BYTES} bytes")
+        metadata = json.loads(archive.read("metadata.json"))
+        return archive.read("config.json").decode(), str(metadata["keras_version"])
+
+
+def _read_h5(path: Path) -> tuple[str, str]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if "model_config" not in file.attrs:
+            raise ValueError("it holds no model_config; files with weights alone cannot be used")
+        text, version = file.attrs["model_config"], file.attrs.get("keras_version", "2")
+    return _decoded(text), _decoded(version)
+
+
+def _decoded(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _not_a_model(path: Path, why: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"is not a Keras model: {why[:200]}", where=str(path), allowed="a .keras or .h5 file saved by model.save()"
+    )
+
+
+def _refuse_custom_code(config: Any, path: Path) -> None:
+    """Refuse everything that is not plain Keras: Lambda, functions, registered names, modules of other packages."""
+    pending: list[tuple[Any, str]] = [(config, "")]
+    while pending:
+        item, layer = pending.pop()
+        if isinstance(item, list):
+            pending += [(element, layer) for element in item]
+        if not isinstance(item, dict):
+            continue
+        inner = item.get("config")
+        if not layer and isinstance(inner, dict) and "layers" not in inner:
+            layer = str(inner.get("name", ""))
+        if _is_custom(item):
+            found = f"{item.get('class_name')}, {item.get('registered_name') or item.get('module') or 'code'}"
             raise UnsupportedModelError(
-                f"holds custom code ({name}, {registered or module}); it was not run",
-                where=f"{path}: layer '{layer}'",
-                hint="replace it by standard layers, or set model.allow_custom_code = true if you trust the file",
-            )
+                f"holds custom code ({found}); it was not run", where=f"{path}: layer '{layer or item['class_name']}'",
+                allowed="Keras' own layers, initializers, regularizers and constraints",
+                hint="replace it by standard layers; model.allow_custom_code = true lets a trusted file's code run, "
+                "its layers must still be supported ones",
+            )  # fmt: skip
+        pending += [(element, layer) for element in item.values()]
 
 
-def _objects(item: Any) -> list[dict[str, Any]]:
-    if isinstance(item, list):
-        return [found for element in item for found in _objects(element)]
-    if not isinstance(item, dict):
-        return []
-    inner = [found for key, element in item.items() if key != "compile_config" for found in _objects(element)]
-    return [item, *inner] if "class_name" in item and item["class_name"] != "__tuple__" else inner
+def _is_custom(item: dict[str, Any]) -> bool:
+    if "class_name" not in item or item["class_name"] in ("__tuple__", "__keras_tensor__"):
+        return False
+    name, registered = str(item["class_name"]), str(item.get("registered_name") or "")
+    plain_function = name == "function" and item.get("config") in ("relu", "linear")
+    if name in ("Lambda", "__lambda__", "function", "__bytes__", "__typespec__") and not plain_function:
+        return True
+    module = str(item.get("module") or "keras")
+    return ">" in name or ">" in registered or not (_is_keras(module) or (plain_function and module == "builtins"))
 
 
-def _require_chain(config: dict[str, Any], path: Path) -> None:
+def _is_keras(module: str) -> bool:
+    for package in _PACKAGES:
+        if module == package:
+            return True
+        if module.startswith(f"{package}."):
+            return module.removeprefix(f"{package}.").split(".")[0] in _SUBPACKAGES
+    return False
+
+
+def _require_chain(items: list[Any], config: dict[str, Any], path: Path) -> None:
     previous = ""
-    for item in config["layers"]:
+    for item in items:
         sources = _histories(item.get("inbound_nodes", []))
-        name = str(item["config"].get("name", item.get("name", "")))
+        name = str(item.get("name", item["config"].get("name", "")))
         if item["class_name"] == "InputLayer":
             if previous:
                 raise UnsupportedModelError("has several inputs", where=str(path), allowed="one input, a plain chain")
-        elif sources != [previous]:
+        elif not previous or sources != [previous]:
             raise UnsupportedModelError(
-                f"reads {sources or 'nothing'} and not just the layer before it", where=f"{path}: layer '{name}'",
-                allowed="a plain chain of layers",
+                f"reads {', '.join(sources) or 'nothing'} and not just the layer before it",
+                where=f"{path}: layer '{name}'", allowed="a plain chain of layers, each used once",
             )  # fmt: skip
         previous = name
+    outputs = _histories(config.get("output_layers", []))
+    if outputs != [previous]:
+        raise UnsupportedModelError(
+            f"gives out {', '.join(outputs) or 'nothing'}", where=str(path), allowed=f"the last layer's, '{previous}'"
+        )
 
 
 def _histories(nodes: Any) -> list[str]:

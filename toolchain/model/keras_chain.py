@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.model.chain import Chain, Link, forward
-from toolchain.model.inspect import SUPPORTED, check_layers, check_name, read_keras_file
+from toolchain.model.chain import Array, Chain, Link, Normalization, apply_link, forward
+from toolchain.model.inspect import read_keras_file
+from toolchain.model.layer_rules import check_layers
+from toolchain.model.names import check_name, free_name
 from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
+
+#: Largest difference between two float32 evaluations of one model, relative to the size of the last layer's sums.
+LARGEST_DIFFERENCE = 1e-6
 
 
 def load_chain(path: Path, allow_custom_code: bool = False) -> Chain:
-    """The chain in a Keras 2 or Keras 3 file, its predictions checked against the model that wrote it.
+    """The chain in a Keras 2 or Keras 3 file, its predictions checked against the model that Keras loads from it.
 
-    Raises UnsupportedModelError; no code of the file runs unless ``allow_custom_code``.
+    Raises ProjectError for a missing file, UnsupportedModelError; no code of the file runs unless
+    ``allow_custom_code``.
     """
     file = read_keras_file(path, allow_custom_code)
-    for problem in check_layers(file):
+    for problem in check_layers(file.layers, str(path)):
         raise problem
     tf = load_tensorflow()
     try:
@@ -30,7 +37,7 @@ def load_chain(path: Path, allow_custom_code: bool = False) -> Chain:
                 model = keras.models.load_model(path, compile=False, safe_mode=not allow_custom_code)
             else:
                 model = tf.keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+    except (ValueError, TypeError, OSError, KeyError, AttributeError) as error:
         raise UnsupportedModelError(f"cannot be loaded: {str(error)[:300]}", where=str(path)) from None
     return chain_of(model, str(path))
 
@@ -38,84 +45,124 @@ def load_chain(path: Path, allow_custom_code: bool = False) -> Chain:
 def chain_of(model: Any, where: str = "model") -> Chain:
     """The chain of a Keras 2 or Keras 3 model in memory.
 
-    Raises UnsupportedModelError for layers without an exact meaning, NaN weights, or when the chain's predictions
-    differ from the model's by more than 1e-5 of their scale.
+    Raises UnsupportedModelError for layers without an exact meaning, names that C++ cannot carry, weights that are not
+    finite, or when the same layers in tf_keras predict anything else than the model (1e-6 of the last layer's sums).
     """
-    links: list[Link] = []
-    seen: dict[str, str] = {}
-    for layer in model.layers:
-        for problem in check_name(layer.name, seen, f"{where}: layer '{layer.name}'"):
-            raise problem
-        links += _links_of(layer, where)
-    shape = tuple(int(n) for n in model.input_shape[1:]) if not isinstance(model.input_shape, list) else ()
-    if not shape or isinstance(model.output_shape, list):
-        raise UnsupportedModelError("has several inputs or outputs", where=where, allowed="one of each")
-    names = getattr(model, "input_names", None) or ["x"]
-    name = names[0] if not check_name(names[0], dict(seen), "") else "x"
-    chain = Chain(name if name not in seen else f"{name}_port", shape, tuple(links))
+    layers = list(getattr(model, "layers", []))
+    for problem in check_layers([(type(layer).__name__, _config_of(layer)) for layer in layers], where):
+        raise problem
+    shape = _input_shape(model, where)
+    taken: dict[str, str] = {}
+    for layer in layers:
+        if type(layer).__name__ != "InputLayer":
+            taken[layer.name.lower()] = layer.name
+    links = [link for layer in layers for link in _links_of(layer, taken, where)]
+    if not any(link.has_kernel for link in links):
+        raise UnsupportedModelError("has no Dense or Conv1D layer", where=where)
+    chain = Chain(_input_name(model, taken), shape, tuple(links))
     _check_predictions(model, chain, where)
     return chain
 
 
-def _links_of(layer: Any, where: str) -> list[Link]:
+def _config_of(layer: Any) -> dict[str, Any]:
+    try:
+        return {**layer.get_config(), "name": layer.name}
+    except NotImplementedError:  # a custom layer without one: refused by its class
+        return {"name": layer.name}
+
+
+def _input_shape(model: Any, where: str) -> tuple[int, ...]:
+    try:
+        found, outputs = model.input_shape, model.output_shape
+    except (AttributeError, ValueError):
+        raise UnsupportedModelError(
+            "has no input shape", where=where, hint="build the model, or begin it with keras.Input(shape)"
+        ) from None
+    if not isinstance(found, tuple) or not isinstance(outputs, tuple):
+        raise UnsupportedModelError("has several inputs or outputs", where=where, allowed="one of each")
+    if not 2 <= len(found) <= 3 or any(size is None for size in found[1:]):
+        raise UnsupportedModelError(
+            f"takes inputs of shape {found[1:]}", where=where, allowed="(features,) or (steps, channels), sizes fixed"
+        )
+    return tuple(int(size) for size in found[1:])
+
+
+def _input_name(model: Any, taken: dict[str, str]) -> str:
+    names = getattr(model, "input_names", None) or [""]
+    wanted = str(names[0])
+    return free_name(wanted if not check_name(wanted, {}, "") else "samples", taken)
+
+
+def _links_of(layer: Any, taken: dict[str, str], where: str) -> list[Link]:
     kind, name = type(layer).__name__, layer.name
     weights = [np.asarray(w, dtype=np.float64) for w in layer.get_weights()]
     if any(not np.isfinite(w).all() for w in weights):
         raise UnsupportedModelError("has NaN or infinite weights", where=f"{where}: layer '{name}'")
-    if kind in ("InputLayer", "Dropout"):
+    if kind == "InputLayer":
         return []
+    if kind == "Dropout":
+        return [Link("dropout", name, rate=float(layer.rate))]
     if kind == "Flatten":
         return [Link("flatten", name)]
     if kind == "ReLU":
         return [Link("relu", name)]
     if kind == "Activation":
-        return _activation(layer, name, where)
+        return [Link("relu", name)] if _is_relu(layer) else []
     if kind == "BatchNormalization":
-        return [_batch_normalization(layer, weights)]
+        return [Link("batch_normalization", name, normalization=_normalization(layer, weights, where))]
     bias = weights[1] if len(weights) > 1 else None
     if kind == "Dense":
-        return [Link("dense", name, weights[0], bias), *_activation(layer, f"{name}_relu", where)]
-    if kind == "Conv1D":
+        link = Link("dense", name, weights[0], bias)
+    else:
         stride, dilation = int(layer.strides[0]), int(layer.dilation_rate[0])
         link = Link("conv1d", name, weights[0], bias, stride, dilation, layer.padding)
-        return [link, *_activation(layer, f"{name}_relu", where)]
-    raise UnsupportedModelError(
-        f"{kind} is not supported", where=f"{where}: layer '{name}'", allowed=", ".join(SUPPORTED)
-    )
+    return [link, Link("relu", free_name(f"{name}_relu", taken))] if _is_relu(layer) else [link]
 
 
-def _activation(layer: Any, name: str, where: str) -> list[Link]:
-    function = getattr(layer.activation, "__name__", str(layer.activation))
-    if function == "linear":
-        return []
-    if function == "relu":
-        return [Link("relu", name)]
-    raise UnsupportedModelError(
-        f"activation {function!r} is not supported", where=f"{where}: layer '{layer.name}'", allowed="relu, linear",
-        hint="train on the logits: leave a final sigmoid or softmax out of the model",
-    )  # fmt: skip
+def _is_relu(layer: Any) -> bool:
+    return getattr(layer.activation, "__name__", "") == "relu"
 
 
-def _batch_normalization(layer: Any, weights: list[Any]) -> Link:
+def _normalization(layer: Any, weights: list[Array], where: str) -> Normalization:
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    rank = layer.input_spec.ndim
+    if [axis % rank for axis in axes] != [rank - 1]:
+        raise UnsupportedModelError(
+            f"axis = {layer.axis} is not supported", where=f"{where}: layer '{layer.name}'", allowed="axis = -1"
+        )
     rest = list(weights)
     size = len(rest[-1])
     gamma = rest.pop(0) if layer.scale else np.ones(size)
     beta = rest.pop(0) if layer.center else np.zeros(size)
-    mean, variance = rest
-    scale = gamma / np.sqrt(variance + layer.epsilon)
-    return Link("batch_normalization", layer.name, scale=scale, shift=beta - mean * scale)
+    return Normalization(gamma, beta, rest[0], rest[1], float(layer.epsilon), float(layer.momentum))
 
 
 def _check_predictions(model: Any, chain: Chain, where: str) -> None:
-    x = np.random.default_rng(0).normal(size=(64, *chain.input_shape))
-    expected = np.asarray(model(x.astype(np.float32), training=False), dtype=np.float64)
-    found = forward(chain, x.astype(np.float32).astype(np.float64))
-    scale = max(float(np.abs(expected).max()), 1e-3)
-    if expected.shape != found.shape or float(np.abs(expected - found).max()) > 1e-5 * scale:
-        raise UnsupportedModelError(
-            "computes something else than its layers say; it was not converted", where=where,
-            hint="please report this model",
-        )  # fmt: skip
+    """Compare the model, the chain in float64 and the chain rebuilt in tf_keras on random samples."""
+    x = np.random.default_rng(0).normal(size=(64, *chain.input_shape)).astype(np.float32)
+    try:
+        expected = np.asarray(model(x, training=False), dtype=np.float64)
+        rebuilt = np.asarray(build_keras(chain)(x, training=False), dtype=np.float64)
+        exact = forward(chain, x.astype(np.float64))
+    except (ValueError, TypeError, IndexError) as error:
+        raise UnsupportedModelError(f"cannot be rebuilt layer by layer: {str(error)[:200]}", where=where) from None
+    scale = max(_scale(chain, x.astype(np.float64)), 1e-30)
+    for found in (rebuilt, exact):
+        if expected.shape != found.shape or not np.abs(expected - found).max() <= LARGEST_DIFFERENCE * scale:
+            raise UnsupportedModelError(
+                "computes something else than its layers say; it was not converted", where=where,
+                allowed=f"the same predictions to {LARGEST_DIFFERENCE:g} of the last layer's sums",
+            )  # fmt: skip
+
+
+def _scale(chain: Chain, x: Array) -> float:
+    """The largest sum of magnitudes in the last Dense or Conv1D: what float rounding is proportional to."""
+    last = max(place for place, link in enumerate(chain.links) if link.has_kernel)
+    link = chain.links[last]
+    assert link.kernel is not None
+    inputs = np.abs(forward(replace(chain, links=chain.links[:last]), x))
+    bias = None if link.bias is None else np.abs(link.bias)
+    return float(apply_link(replace(link, kernel=np.abs(link.kernel), bias=bias), inputs).max())
 
 
 def build_keras(chain: Chain) -> Any:
@@ -125,13 +172,19 @@ def build_keras(chain: Chain) -> Any:
     for link in chain.links:
         model.add(_layer_of(keras, link))
     for link in chain.links:
-        if link.kernel is not None:
-            weights = [link.kernel] if link.bias is None else [link.kernel, link.bias]
+        weights = _weights_of(link)
+        if weights:
             model.get_layer(link.name).set_weights([w.astype(np.float32) for w in weights])
-        elif link.scale is not None and link.shift is not None:
-            unit = [np.zeros_like(link.scale), np.ones_like(link.scale)]
-            model.get_layer(link.name).set_weights([link.scale, link.shift, *unit])
     return model
+
+
+def _weights_of(link: Link) -> list[Array]:
+    if link.kernel is not None:
+        return [link.kernel] if link.bias is None else [link.kernel, link.bias]
+    if link.normalization is not None:
+        learned = link.normalization
+        return [learned.gamma, learned.beta, learned.mean, learned.variance]
+    return []
 
 
 def _layer_of(keras: Any, link: Link) -> Any:
@@ -140,8 +193,11 @@ def _layer_of(keras: Any, link: Link) -> Any:
         return layers.ReLU(name=link.name)
     if link.kind == "flatten":
         return layers.Flatten(name=link.name)
-    if link.kind == "batch_normalization":
-        return layers.BatchNormalization(name=link.name, epsilon=0.0)
+    if link.kind == "dropout":
+        return layers.Dropout(link.rate, name=link.name)
+    if link.normalization is not None:
+        learned = link.normalization
+        return layers.BatchNormalization(name=link.name, epsilon=learned.epsilon, momentum=learned.momentum)
     assert link.kernel is not None
     if link.kind == "dense":
         return layers.Dense(link.kernel.shape[1], name=link.name, use_bias=link.bias is not None)

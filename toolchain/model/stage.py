@@ -1,14 +1,16 @@
-"""Stage ``train``: a float model, trained from an architecture or loaded from a Keras file."""
+"""Stage ``train``: a float model, trained from an architecture, loaded from a Keras file or given in memory."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from toolchain.data.samples import load as load_samples
-from toolchain.errors import UnsupportedModelError
+from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.model import artefact, training
 from toolchain.model.architectures import build
-from toolchain.model.chain import Chain
+from toolchain.model.chain import Chain, inference_chain
 from toolchain.model.keras_chain import build_keras, chain_of, load_chain
 from toolchain.model.tensorflow import load_tensorflow, seed_everything
 from toolchain.project import ModelSection, TrainSection
@@ -19,48 +21,70 @@ def train(data: DataResult, model: ModelSection, section: TrainSection, job: Job
     """Train on the training part, keep the weights of the best validation loss, save into ``job.folder``.
 
     A model from a file keeps its weights when ``section.epochs`` is 0 and goes on from them otherwise.
-    Raises UnsupportedModelError or ProjectError when model and data do not fit together.
+    Raises UnsupportedModelError or ProjectError when model and data do not fit together, or when training diverges.
     """
     seed_everything(job.seed)
+    if not model.file:
+        return _train(build(model, data), data, section, job)
+    chain = load_chain(job.project_folder / model.file, model.allow_custom_code)
+    return _train_chain(chain, "[model] file", data, section, job)
+
+
+def from_model(model: Any, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
+    """The same for a Keras 2 or Keras 3 model in memory, which is left as it is. Raises as ``train``."""
+    seed_everything(job.seed)
+    return _train_chain(chain_of(model), "model", data, section, job)
+
+
+def _train_chain(chain: Chain, where: str, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
+    inference_chain(chain)  # a BatchNormalization that cannot be folded is refused before any training
+    _check_shapes(chain, data, where)
+    return _train(build_keras(chain), data, section, job)
+
+
+def _train(keras_model: Any, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
     samples = load_samples(data)
-    if model.file:
-        chain = load_chain(job.project_folder / model.file, model.allow_custom_code)
-        keras_model = build_keras(chain)
-        _check_shapes(chain, data)
-    else:
-        keras_model = build(model, data)
     plan = training.Training(
         epochs=section.epochs, batch_size=section.batch_size, learning_rate=section.learning_rate,
         loss=training.loss_for(data.task), weight_decay=section.weight_decay, patience=section.patience,
     )  # fmt: skip
     training.compile_model(keras_model, plan, len(samples.train.x))
     if plan.epochs:
-        _fit_best(keras_model, samples, plan, job)
-    chain = chain_of(keras_model)
+        plan = replace(plan, epochs=_fit_best(keras_model, samples, plan, job))
     loss = training.validation_loss(keras_model, samples.validation)
+    if not math.isfinite(loss):
+        raise ProjectError(
+            f"training diverged: the validation loss is {loss}", where="[train] learning_rate",
+            hint=f"a smaller one than {section.learning_rate:g}, or inputs of a smaller scale",
+        )  # fmt: skip
+    chain = chain_of(keras_model)
     artefact.save(keras_model, chain, data, samples.test, job.folder)
     layers = artefact.count_layers(chain)
     return ModelResult(
         layers=layers, parameters=sum(layer.parameters for layer in layers), learning_rate=section.learning_rate,
-        batch_size=section.batch_size, epochs=section.epochs, loss=plan.loss, validation_loss=loss,
+        batch_size=section.batch_size, epochs=plan.epochs, loss=plan.loss, validation_loss=loss,
     )  # fmt: skip
 
 
-def _fit_best(keras_model: Any, samples: Samples, plan: training.Training, job: Job) -> None:
+def _fit_best(keras_model: Any, samples: Samples, plan: training.Training, job: Job) -> int:
+    """Train, put the best epoch's weights back, and return how many epochs were trained."""
     keras = load_tensorflow().keras
-    callbacks = [training.progress_callback("train", plan.epochs, job.progress)]
     patience = plan.patience or plan.epochs
-    callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
-    training.fit(keras_model, samples.train, samples.validation, plan, callbacks)
+    callbacks = [
+        training.progress_callback("train", plan.epochs, job.progress),
+        keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    return training.fit(keras_model, samples.train, samples.validation, plan, callbacks)
 
 
-def _check_shapes(chain: Chain, data: DataResult) -> None:
+def _check_shapes(chain: Chain, data: DataResult, where: str) -> None:
     if chain.input_shape != data.input_shape:
         raise UnsupportedModelError(
-            f"takes samples of shape {chain.input_shape}, the data give {data.input_shape}", where="[model] file"
+            f"takes samples of shape {chain.input_shape}, the data give {data.input_shape}", where=where
         )
     outputs = chain.shapes()[-1]
     if outputs != (data.outputs,):
         raise UnsupportedModelError(
-            f"gives outputs of shape {outputs}, the data's target has {data.outputs}", where="[model] file"
+            f"gives outputs of shape {outputs}, the data's target has {data.outputs}", where=where
         )

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from toolchain.errors import ExternalToolError
+
 
 def load_tensorflow() -> Any:
     """TensorFlow with tf_keras as ``tf.keras``; deterministic operators, no messages of its own.
 
-    The import costs seconds: call it only where a Keras model is really used.
+    The import costs seconds: call it only where a Keras model is really used. Raises ExternalToolError when the
+    program has already chosen Keras 3 as ``tf.keras``: QKeras and TFMOT would mix the two.
     """
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN reorders sums: results would depend on the processor
     first = "tensorflow" not in sys.modules
@@ -25,6 +28,11 @@ def load_tensorflow() -> Any:
             tf.get_logger().setLevel("ERROR")
             tf.config.experimental.enable_op_determinism()
             tf.zeros(1)  # the device messages come with the first operation
+    if not tf.keras.Model.__module__.startswith("tf_keras"):
+        raise ExternalToolError(
+            "tf.keras is Keras 3 in this program", where="TensorFlow", allowed="tf_keras 2",
+            hint="set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported",
+        )  # fmt: skip
     return tf
 
 

@@ -15,7 +15,7 @@ Loss = Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
 
 @dataclass(frozen=True)
 class Training:
-    """How long and how fast to train."""
+    """How long and how fast to train. ``patience`` epochs without a better validation loss end it; 0: never."""
 
     epochs: int
     batch_size: int
@@ -57,8 +57,8 @@ def progress_callback(label: str, epochs: int, progress: Progress) -> Any:
     return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(label, epoch + 1, epochs))
 
 
-def fit(model: Any, train: Part, validation: Part, training: Training, callbacks: list[Any]) -> float:
-    """Train a compiled tf_keras model in place; returns the last validation loss.
+def fit(model: Any, train: Part, validation: Part, training: Training, callbacks: list[Any]) -> int:
+    """Train a compiled tf_keras model in place; returns the number of epochs that were trained.
 
     Samples are shuffled within the training part only; the order follows the seed.
     """
@@ -66,8 +66,7 @@ def fit(model: Any, train: Part, validation: Part, training: Training, callbacks
         train.x.astype(np.float32), train.y.astype(np.float32), validation_data=_pair(validation),
         epochs=training.epochs, batch_size=training.batch_size, verbose=0, callbacks=callbacks,
     )  # fmt: skip
-    losses = history.history.get("val_loss") or [float("nan")]
-    return float(losses[-1])
+    return len(history.epoch)
 
 
 def validation_loss(model: Any, validation: Part) -> float:

@@ -18,14 +18,18 @@ def masks_of(chain: Chain) -> dict[str, Mask]:
 
 
 def exact_mask(kernel: NDArray[np.float64], sparsity: float) -> Mask:
-    """At least ``ceil(sparsity * n)`` zeros: the smallest magnitudes go, the first of equal ones first.
+    """At least ``wanted_zeros`` zeros: the smallest magnitudes go, the first of equal ones first.
 
-    One weight always stays, so that a layer is never emptied by rounding.
+    TFMOT keeps ``max(round(n * (1 - sparsity)), 1)`` weights (half to even), so it can fall short by one.
     """
-    zeros = min(math.ceil(sparsity * kernel.size - 1e-9), kernel.size - 1)
-    mask = np.ones(kernel.size, dtype=bool)
-    mask[np.argsort(np.abs(kernel).reshape(-1), kind="stable")[:zeros]] = False
-    return mask.reshape(kernel.shape) & (kernel != 0) if zeros else kernel != 0
+    mask = np.ones(kernel.size, dtype=np.bool_)
+    mask[np.argsort(np.abs(kernel).reshape(-1), kind="stable")[: wanted_zeros(kernel.size, sparsity)]] = False
+    return np.asarray(mask.reshape(kernel.shape) & (kernel != 0))
+
+
+def wanted_zeros(weights: int, sparsity: float) -> int:
+    """``ceil(sparsity * weights)``, but one weight always stays: a layer is never emptied by rounding."""
+    return min(math.ceil(sparsity * weights - 1e-9), weights - 1)
 
 
 def nonzero(chain: Chain) -> int:

@@ -10,44 +10,42 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolchain.model.chain import Array, Chain, Link
-from toolchain.results import RemovedGroup
+from toolchain.model.chain import Chain, Link
+from toolchain.project import PruneSection
+from toolchain.prune.criteria import norm
 
 
-def importance(link: Link, criterion: str) -> Array:
-    """The L1 or L2 norm of each output unit's incoming weights, ``(units,)``."""
-    assert link.kernel is not None
-    flat = link.kernel.reshape(-1, link.kernel.shape[-1])
-    return np.asarray(np.abs(flat).sum(axis=0) if criterion == "l1" else np.sqrt((flat**2).sum(axis=0)))
+def remove_least(chain: Chain, section: PruneSection) -> Chain:
+    """Cut ``floor(structured_sparsity * units)`` least important units from every hidden layer not in ``skip``.
 
-
-def remove_least(
-    chain: Chain, fraction: float, criterion: str, skip: tuple[str, ...]
-) -> tuple[Chain, list[RemovedGroup]]:
-    """Cut ``floor(fraction * units)`` least important units from every hidden layer that is not in ``skip``."""
-    removed = []
+    Of equally important units the first goes first; one unit always stays.
+    """
     for link in chain.kernels()[:-1]:
         assert link.kernel is not None
         units = link.kernel.shape[-1]
-        cut = min(int(fraction * units), units - 1)
-        if cut and link.name not in skip:
-            order = np.argsort(importance(link, criterion), kind="stable")
+        cut = min(int(section.structured_sparsity * units + 1e-9), units - 1)
+        if cut and link.name not in section.skip:
+            order = np.argsort(norm.importance(link.kernel, section.criterion), kind="stable")
             chain = keep_units(chain, link.name, np.sort(order[cut:]))
-            removed.append(RemovedGroup(layer=link.name, before=units, after=units - cut))
-    return chain, removed
+    return chain
 
 
-def remove_dead(chain: Chain) -> tuple[Chain, list[RemovedGroup]]:
-    """Cut the units that no weight feeds or that feed no weight; exact: what a constant unit gave moves into a bias."""
-    removed = []
-    for link in chain.kernels()[:-1]:
-        before = _at(chain, link.name)
-        dead = dead_units(chain, link.name)
-        if dead.any() and not dead.all():
-            units = len(dead)
-            chain = keep_units(_fold_constants(chain, before.name, dead), before.name, np.flatnonzero(~dead))
-            removed.append(RemovedGroup(layer=link.name, before=units, after=int((~dead).sum())))
-    return chain, removed
+def remove_dead(chain: Chain, skip: tuple[str, ...] = ()) -> Chain:
+    """Cut the units that no weight feeds or that feed no weight; exact: what a constant unit gave moves into a bias.
+
+    Cutting one layer can leave units of another without a reader, so this goes on until nothing changes.
+    """
+    while True:
+        smaller = chain
+        for link in (found for found in chain.kernels()[:-1] if found.name not in skip):
+            dead = dead_units(smaller, link.name)
+            if dead.all():
+                dead[0] = False  # a layer is never emptied
+            if dead.any():
+                smaller = keep_units(_fold_constants(smaller, link.name, dead), link.name, np.flatnonzero(~dead))
+        if smaller is chain:
+            return chain
+        chain = smaller
 
 
 def dead_units(chain: Chain, name: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.model.chain import Link, padding_of
-from toolchain.model.inspect import check_name
+from toolchain.model.names import check_name
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.quantize.qkeras_formats import format_of, words_of_weights

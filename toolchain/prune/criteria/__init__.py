@@ -1,0 +1,1 @@
+"""How much a neuron or filter matters: one small file per criterion."""

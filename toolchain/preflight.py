@@ -22,10 +22,13 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
     """Every problem of the project's files, options and environment that shows without doing the work."""
     from toolchain.data.preflight import check as check_data
     from toolchain.model.preflight import check as check_model
+    from toolchain.model.preflight import kernel_names
+    from toolchain.prune.preflight import check as check_prune
 
     problems: list[ToolchainError] = [*_folder(project_folder)]
     problems += check_data(project.data, project_folder)
-    problems += check_model(project.model, project_folder)
+    model_problems = check_model(project.model, project_folder)
+    problems += model_problems or check_prune(project.prune, kernel_names(project.model, project_folder))
     if target is not None and target.fpga is not None:
         try:
             chosen_part(project.hls, target.fpga)

@@ -79,7 +79,7 @@ class TrainSection(Section):
 
 
 class PruneSection(Section):
-    """``[prune]``: structured removal first, then TFMOT PolynomialDecay to ``final_sparsity`` with fine-tuning."""
+    """``[prune]``: TFMOT PolynomialDecay to ``final_sparsity``, then structured removal, then fine-tuning."""
 
     structured_sparsity: Fraction = Field(0.0, description="fraction of neurons/filters removed from every group")
     criterion: Literal["l1", "l2"] = Field("l2", description="importance of a neuron or filter: norm of its weights")

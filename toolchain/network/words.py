@@ -1,4 +1,4 @@
-"""Raw words as text: one file a node, one sample a line, integers apart by spaces; ``formats.txt`` tells their types."""
+"""Raw words as text: a file for each node, a line for each sample; ``formats.txt`` tells their types."""
 
 from __future__ import annotations
 

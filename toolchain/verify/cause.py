@@ -1,4 +1,4 @@
-"""Why two words differ, found by experiment: the layer is computed again with one thing changed until all words agree."""
+"""Why two words differ, found by experiment: the layer is computed again with one thing changed until all agree."""
 
 from __future__ import annotations
 

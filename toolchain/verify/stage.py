@@ -18,7 +18,7 @@ from toolchain.verify.cause import find_cause
 
 
 def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResult:
-    """Compare the files of ``csim.folder`` and of ``quantized.folder`` with the interpreter. Never raises a mismatch."""
+    """Compare the files of ``csim.folder`` and ``quantized.folder`` with the interpreter. A mismatch does not raise."""
     network = storage.load(quantized.folder / "network.fpn")
     with np.load(quantized.folder / "inputs.npz", allow_pickle=False) as stored:
         inputs = {name: stored[name] for name in stored.files}

@@ -1,0 +1,74 @@
+"""A design as the estimator sees it: layers with their constants, widths and HLS choices, whoever wrote them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.network.nodes import Convolution, Dense, FixedPointNetwork, Input, Linear, Relu, Requantize, Reshape
+from toolchain.project import HlsSection
+from toolchain.target import Fpga
+
+
+@dataclass(frozen=True, eq=False)
+class DesignLayer:
+    """One layer. ``weights (n_in, n_out)`` where it multiplies; ``positions``: how often they are used for a sample."""
+
+    name: str
+    kind: Literal["dense", "conv1d", "activation", "reshape"]
+    data_width: int  # of the words it reads
+    result_width: int
+    words: int  # it puts out
+    positions: int = 1
+    weights: NDArray[np.int64] | None = None
+    weight_width: int = 0
+    accumulator_width: int = 0
+    strategy: str = "latency"
+    reuse_factor: int = 1
+
+
+@dataclass(frozen=True)
+class Design:
+    """A whole design and the tool it is for."""
+
+    layers: tuple[DesignLayer, ...]
+    tool: Literal["vivado", "vitis"]
+    io_type: str
+    family: str
+    clock_period_ns: float
+
+
+def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> Design:
+    """The design that ``hls`` would write for ``network``. Raises UnsupportedModelError for operators not covered."""
+    layers = []
+    for node in network.nodes:
+        if isinstance(node, Input):
+            continue
+        width = network[node.inputs[0]].result.width
+        if isinstance(node, Linear):
+            layers.append(_linear(node, width, section))
+        elif isinstance(node, Relu | Requantize):
+            layers.append(DesignLayer(node.name, "activation", width, node.result.width, node.size))
+        elif isinstance(node, Reshape):
+            layers.append(DesignLayer(node.name, "reshape", width, node.result.width, node.size))
+        else:
+            raise UnsupportedModelError(f"{type(node).__name__} is not estimated", where=f"layer '{node.name}'")
+    clock = section.clock_period_ns or fpga.clock_period_ns
+    return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock)
+
+
+def _linear(node: Linear, width: int, section: HlsSection) -> DesignLayer:
+    if not isinstance(node, Dense | Convolution):
+        raise UnsupportedModelError(f"{type(node).__name__} is not estimated", where=f"layer '{node.name}'")
+    own = section.layers.get(node.name)
+    weights = node.kernel.reshape(-1, node.kernel.shape[-1])
+    return DesignLayer(
+        node.name, "conv1d" if isinstance(node, Convolution) or len(node.shape) > 1 else "dense", width,
+        node.result.width, node.size, node.size // node.shape[-1], weights, node.kernel_format.width,
+        node.accumulator.width, (own.strategy if own else None) or section.strategy,
+        (own.reuse_factor if own else None) or section.reuse_factor,
+    )  # fmt: skip

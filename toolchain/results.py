@@ -102,7 +102,7 @@ class DataResult(StageResult):
     first_test_time: str
     last_test_time: str
     notes: tuple[str, ...] = ()  # what was found and done when loading: dropped rows, values beyond the scaler, …
-    sha256: str  # of the samples
+    sha256: str  # of the samples, their task and their scale
 
 
 class Interval(Record):

@@ -6,29 +6,32 @@ import numpy as np
 
 from toolchain.results import FloatArray
 
-#: Rows over which the mean volume is taken: a day of 5-minute candles. Trailing: the series' own mean would leak.
-VOLUME_WINDOW = 288
 FEATURES = ("return", "volume", "range", "body")
 
 
-def candle_features(candles: dict[str, FloatArray]) -> FloatArray:
-    """``(rows, 4)``: price return, volume over its trailing mean, high-low range, open-close difference.
+def candle_features(candles: dict[str, FloatArray], volume_window: int) -> FloatArray:
+    """``(rows, 4)`` for each candle t:
 
-    The first ``first_row()`` rows lack history and must be left out.
+    - return: (close[t] - close[t-1]) / close[t-1]
+    - volume: volume[t] / mean(volume[t-volume_window+1 … t]), a trailing mean: that of the whole series would leak
+    - range: (high[t] - low[t]) / close[t]
+    - body: (close[t] - open[t]) / open[t]
+
+    The first ``first_row(volume_window)`` rows lack history and are NaN in part; so is a volume whose mean is 0.
     """
     close, volume = candles["close"], candles["volume"]
-    returns = np.zeros_like(close)
-    returns[1:] = close[1:] / close[:-1] - 1.0
-    trailing = _trailing_mean(volume, VOLUME_WINDOW)
-    relative = np.divide(volume, trailing, out=np.ones_like(volume), where=trailing > 0)
+    returns = np.full_like(close, np.nan)
+    returns[1:] = (close[1:] - close[:-1]) / close[:-1]
+    trailing = trailing_mean(volume, volume_window)
+    relative = np.divide(volume, trailing, out=np.full_like(volume, np.nan), where=trailing > 0)
     spread = (candles["high"] - candles["low"]) / close
     body = (close - candles["open"]) / candles["open"]
     return np.stack([returns, relative, spread, body], axis=1)
 
 
-def first_row() -> int:
+def first_row(volume_window: int) -> int:
     """The first row whose features have their whole history."""
-    return VOLUME_WINDOW - 1
+    return max(volume_window - 1, 1)
 
 
 def direction_labels(close: FloatArray) -> FloatArray:
@@ -37,14 +40,15 @@ def direction_labels(close: FloatArray) -> FloatArray:
 
 
 def windows(rows: FloatArray, look_back: int) -> FloatArray:
-    """``(samples, look_back, features)``: sample i ends with row ``i + look_back - 1``."""
+    """``(samples, look_back, features)`` of ``rows (rows, features)``: sample i ends with row ``i + look_back - 1``."""
     view = np.lib.stride_tricks.sliding_window_view(rows, look_back, axis=0)
     return np.ascontiguousarray(np.moveaxis(view, -1, 1))
 
 
-def _trailing_mean(values: FloatArray, window: int) -> FloatArray:
-    # Each window is summed on its own: a running sum would carry rounding from the future of another window.
-    if len(values) < window:
-        return np.full_like(values, values.mean() if len(values) else 0.0)
-    view = np.lib.stride_tricks.sliding_window_view(values, window)
-    return np.concatenate([np.full(window - 1, np.nan), view.mean(axis=1)])
+def trailing_mean(values: FloatArray, window: int) -> FloatArray:
+    """Mean of the last ``window`` values; NaN in the first ``window - 1`` rows."""
+    result = np.full_like(values, np.nan)
+    if len(values) >= window:
+        # Each window is summed on its own: a running sum would carry rounding from rows that have left the window.
+        result[window - 1 :] = np.lib.stride_tricks.sliding_window_view(values, window).mean(axis=1)
+    return result

@@ -1,42 +1,53 @@
-"""Checks of ``[data]`` that do not read the whole file."""
+"""Checks of ``[data]`` that read no more than a file's first lines, and import neither pandas nor arch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from toolchain.data import sources
-from toolchain.errors import DataSourceError, ProjectError, ToolchainError, nearest
+from toolchain.data.arrays import name_problems
+from toolchain.data.columns import check_header
+from toolchain.errors import DataSourceError, ProjectError, ToolchainError
 from toolchain.project import DataSection
+
+_TASKS = {
+    "sp500": ("price_forecast",),
+    "csv": ("price_forecast", "direction"),
+    "npz": ("regression", "classification"),
+}
 
 
 def check(section: DataSection, project_folder: Path) -> list[ToolchainError]:
-    """Every problem that the file's name and header show."""
-    if section.source == "sp500":
-        return []
-    if not section.path:
-        return [
-            ProjectError(f"is empty, source = '{section.source}' needs a file", where="[data] path",
-                         hint="--set data.path=/path/to/file")
-        ]  # fmt: skip
-    path = project_folder / section.path
-    if not path.is_file():
-        return [DataSourceError("no such file", where=f"[data] path: {path}")]
-    if section.source == "npz":
-        return []
-    import pandas as pd
-
+    """Every problem that the section, the file's name and its header show."""
+    problem = choice_problem(section)
+    if problem:
+        return [problem]
     try:
-        header = [str(name) for name in pd.read_csv(path, nrows=1).columns]
-    except (OSError, ValueError, EOFError, UnicodeDecodeError) as error:
-        return [DataSourceError(f"is not a CSV table: {error}", where=str(path))]
-    needed = sources.CANDLE_COLUMNS if section.task == "direction" else (section.price_column,)
-    problems: list[ToolchainError] = [
-        DataSourceError(f"has no column '{name}'", where=str(path), hint=nearest(name, header))
-        for name in needed
-        if name not in header
-    ]
-    if not set(header) & set(sources.TIME_COLUMNS):
-        problems.append(
-            DataSourceError("has no time column", where=str(path), allowed=" or ".join(sources.TIME_COLUMNS))
-        )
-    return problems
+        path = sources.sp500_file() if section.source == "sp500" else project_folder / section.path
+        if section.source == "npz":
+            return [*name_problems(sources.npz_names(path), str(path))]
+        return [*check_header(sources.read_header(path), section, str(path))]
+    except DataSourceError as error:
+        return [error]
+
+
+def choice_problem(section: DataSection) -> ProjectError | None:
+    """Why ``source``, ``task`` and ``path`` do not go together, or None."""
+    tasks = _TASKS[section.source]
+    if section.task not in tasks:
+        return ProjectError(
+            f"'{section.task}' is not possible with source = '{section.source}'", where="[data] task",
+            allowed=", ".join(tasks), hint=_hint(section),
+        )  # fmt: skip
+    if section.source != "sp500" and not section.path:
+        return ProjectError(
+            f"is empty; source = '{section.source}' needs a file", where="[data] path",
+            hint="--set data.path=/path/to/file",
+        )  # fmt: skip
+    return None
+
+
+def _hint(section: DataSection) -> str:
+    if section.task == "direction" and section.source == "sp500":
+        return "its rows are trading days, not candles at one step: give candles with source = 'csv'"
+    return "source = " + " or ".join(f"'{source}'" for source, tasks in _TASKS.items() if section.task in tasks)

@@ -14,19 +14,20 @@ _PARTS = ("train", "validation", "test")
 
 
 def save(samples: Samples, folder: Path) -> str:
-    """Write ``samples`` and return the SHA-256 of their values."""
+    """Write ``samples`` and return the SHA-256 of their names, types, shapes and values, the same on every machine."""
     arrays = {
         f"{name}.{item.name}": getattr(getattr(samples, name), item.name) for name in _PARTS for item in fields(Part)
     }
-    np.savez_compressed(folder / "samples.npz", **arrays)
+    np.savez(folder / "samples.npz", **arrays)
     total = hashlib.sha256()
     for key, array in arrays.items():
-        total.update(f"{key} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        total.update(f"{key} {little.dtype.str} {little.shape}".encode() + little.tobytes())
     return total.hexdigest()
 
 
 def load(result: DataResult) -> Samples:
-    """The samples that the data stage made."""
+    """The samples that the data stage made, from its result's folder."""
     with np.load(result.folder / "samples.npz", allow_pickle=False) as arrays:
         parts = [Part(**{item.name: arrays[f"{name}.{item.name}"] for item in fields(Part)}) for name in _PARTS]
     return Samples(*parts)

@@ -19,20 +19,25 @@ class Split:
     validation: slice
     test: slice
 
+    @property
+    def parts(self) -> tuple[slice, slice, slice]:
+        return self.train, self.validation, self.test
 
-def split_in_time(samples: int, section: DataSection) -> Split:
+
+def split_in_time(samples: int, section: DataSection, where: str = "[data]") -> Split:
     """The parts of ``samples`` ordered samples; ``section.embargo`` samples are left out at each border.
 
+    An embargo of at least ``look_back`` keeps every price in the label of one part out of the windows of the next.
     Raises DataSourceError when a part becomes too small.
     """
     first = int(samples * section.train_share)
     second = int(samples * (section.train_share + section.validation_share))
-    parts = Split(slice(0, first), slice(first + section.embargo, second), slice(second + section.embargo, samples))
-    for name in ("train", "validation", "test"):
-        part = getattr(parts, name)
-        if part.stop - part.start < SMALLEST_PART:
+    split = Split(slice(0, first), slice(first + section.embargo, second), slice(second + section.embargo, samples))
+    for name, part in zip(("training", "validation", "test"), split.parts, strict=True):
+        size = max(part.stop - part.start, 0)
+        if size < SMALLEST_PART:
             raise DataSourceError(
-                f"{samples} samples leave {max(part.stop - part.start, 0)} for the {name} part",
-                where="[data]", allowed=f"at least {SMALLEST_PART} in each part",
+                f"too few rows: {max(samples, 0)} samples leave {size} for the {name} part", where=where,
+                allowed=f"at least {SMALLEST_PART} in each part", hint="more rows, or a smaller embargo and look_back",
             )  # fmt: skip
-    return parts
+    return split

@@ -1,0 +1,166 @@
+"""Ready-made samples: an .npz file's arrays or a notebook's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from toolchain.data.prepared import Prepared, Task
+from toolchain.errors import DataSourceError, nearest
+from toolchain.project import DataSection
+from toolchain.results import FloatArray, Part, Samples
+
+#: Parts in order of time; the validation part may be missing.
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """``x_* (samples, *shape)``; ``y_* (samples,)`` or ``(samples, outputs)``: values, class numbers or one-hot rows.
+
+    Without a validation part, one is cut from the end of the training part.
+    """
+
+    x_train: Any
+    y_train: Any
+    x_test: Any
+    y_test: Any
+    x_validation: Any = None
+    y_validation: Any = None
+
+
+def name_problems(names: list[str], where: str) -> list[DataSourceError]:
+    """Every problem that the names of the arrays show: one missing, or one that nobody would read."""
+    known = [field.name for field in fields(Arrays)]
+    needed = known[:4] + (known[4:] if set(names) & set(known[4:]) else [])
+    missing = [
+        DataSourceError(f"has no array '{name}'", where=where, allowed=", ".join(known))
+        for name in needed
+        if name not in names
+    ]
+    unknown = [
+        DataSourceError(f"array '{name}' is unknown", where=where, hint=nearest(name, known))
+        for name in names
+        if name not in known
+    ]
+    return missing + unknown
+
+
+def from_names(found: Mapping[str, Any], where: str) -> Arrays:
+    """The arrays of a file by their names. Raises DataSourceError."""
+    problems = name_problems(list(found), where)
+    if problems:
+        raise problems[0]
+    return Arrays(**found)
+
+
+def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
+    """The samples as they are, x unscaled, copied to float64; y as the loss takes it. Raises DataSourceError.
+
+    For class numbers two classes become one 0/1 column, more become one-hot rows. ``reference`` is empty, ``time`` the
+    sample's number. The validation part, when cut, is the last ``section.validation_share`` of the training samples,
+    ``section.embargo`` samples before it left out.
+    """
+    given = {field.name: getattr(arrays, field.name) for field in fields(Arrays)}
+    clean = {name: _numbers(name, value, title) for name, value in given.items() if value is not None}
+    problems = name_problems(list(clean), title)
+    if problems:
+        raise problems[0]
+    notes: tuple[str, ...] = ()
+    if "x_validation" not in clean:
+        notes = (_cut_validation(clean, section, title),)
+    for part in _PARTS:
+        _check_pair(clean, part, title)
+    task, targets = _targets([clean[f"y_{part}"] for part in _PARTS], section.task, title)
+    parts = [
+        Part(clean[f"x_{part}"], y, np.zeros(0), np.arange(len(y), dtype=np.int64))
+        for part, y in zip(_PARTS, targets, strict=True)
+    ]
+    features = int(np.prod(parts[0].x.shape[1:]))
+    names = tuple(f"x{i}" for i in range(features))
+    return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes)
+
+
+def _numbers(name: str, value: Any, where: str) -> FloatArray:
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiub":
+        raise DataSourceError(f"array '{name}' has type {found.dtype}", where=where, allowed="real numbers")
+    clean = found.astype(np.float64)
+    bad = np.argwhere(~np.isfinite(clean))
+    if len(bad):
+        raise DataSourceError(f"array '{name}' holds NaN or infinity, first at {bad[0].tolist()}", where=where)
+    if name.startswith("x_") and clean.ndim < 2:
+        raise DataSourceError(
+            f"array '{name}' has shape {clean.shape}", where=where, allowed="(samples, features) or more dimensions"
+        )
+    return clean
+
+
+def _cut_validation(clean: dict[str, FloatArray], section: DataSection, where: str) -> str:
+    count = len(clean["x_train"])
+    first = count - int(count * section.validation_share)
+    last = first - section.embargo
+    if last < 1 or first == count:
+        raise DataSourceError(
+            f"{count} training samples are too few to cut a validation part from", where=where,
+            hint="give x_validation and y_validation, or more samples, or a smaller data.embargo",
+        )  # fmt: skip
+    for name in ("x", "y"):
+        whole = clean[f"{name}_train"]
+        clean[f"{name}_train"], clean[f"{name}_validation"] = whole[:last], whole[first:]
+    return (
+        f"the last {count - first} of {count} training samples are the validation part; "
+        f"{section.embargo} before them are left out"
+    )
+
+
+def _check_pair(clean: dict[str, FloatArray], part: str, where: str) -> None:
+    x, y = clean[f"x_{part}"], clean[f"y_{part}"]
+    if len(x) != len(y) or not len(x):
+        raise DataSourceError(
+            f"x_{part} has {len(x)} samples, y_{part} {len(y) if y.ndim else 0}", where=where, allowed="equal, above 0"
+        )
+    for name, found in (("x", x), ("y", y)):
+        expected = clean[f"{name}_train"].shape[1:]
+        if found.shape[1:] != expected:
+            raise DataSourceError(
+                f"{name}_{part} has samples of shape {found.shape[1:]}, {name}_train of {expected}", where=where
+            )
+
+
+def _targets(targets: list[FloatArray], task: str, where: str) -> tuple[Task, list[FloatArray]]:
+    """The training, validation and test targets in the form of the task, and the task."""
+    train = targets[0].reshape(len(targets[0]), -1)
+    if (train == train[0]).all():
+        raise DataSourceError("y_train is the same in every sample", where=where, allowed="values that differ")
+    if task == "regression":
+        return "regression", [y.reshape(len(y), -1) for y in targets]
+    if train.shape[1] > 1:
+        for name, y in zip(_PARTS, targets, strict=True):
+            if y.ndim != 2 or not (np.isin(y, (0.0, 1.0)).all() and (y.sum(axis=1) == 1).all()):
+                raise DataSourceError(f"y_{name} has several columns that are not one-hot", where=where)
+        return "multiclass", targets
+    return _class_numbers([y.reshape(-1) for y in targets], where)
+
+
+def _class_numbers(targets: list[FloatArray], where: str) -> tuple[Task, list[FloatArray]]:
+    for name, y in zip(_PARTS, targets, strict=True):
+        bad = np.flatnonzero((y != np.round(y)) | (y < 0))
+        if len(bad):
+            row = int(bad[0])
+            raise DataSourceError(f"y_{name}[{row}] is {y[row]:g}", where=where, allowed="class numbers 0, 1, 2 …")
+        new = np.setdiff1d(y, targets[0])
+        if len(new):
+            raise DataSourceError(f"y_{name} has class {new[0]:g}, y_train has not", where=where)
+    count = int(targets[0].max()) + 1
+    absent = np.setdiff1d(np.arange(count), targets[0])
+    if len(absent):
+        raise DataSourceError(
+            f"y_train has class {count - 1} and none of class {absent[0]}", where=where, allowed="0, 1, 2 … without gap"
+        )
+    if count == 2:
+        return "binary", [y[:, None] for y in targets]
+    return "multiclass", [np.eye(count)[y.astype(np.int64)] for y in targets]

@@ -67,7 +67,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if type(error).__module__.split(".")[0] in ("click", "typer"):  # usage errors: unknown flag, missing argument
-            message = getattr(error, "format_message", lambda: str(error))()
+            message = error.format_message() if hasattr(error, "format_message") else str(error)
             _fail(ProjectError(message, hint="toolchain --help"))
         raise
 

@@ -1,0 +1,149 @@
+"""Keras model and data in; pruned, quantized, bit-exact HLS project, estimate and ARM artefact out.
+
+The public Python API: ``build`` for notebooks, ``load_project`` and ``run`` for projects on disk, ``targets``.
+Importing it is instant; TensorFlow and hls4ml come with the stage that needs them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolchain.errors import ProjectError, ToolchainError
+
+if TYPE_CHECKING:
+    from toolchain.project import Project
+    from toolchain.report.schema import Report
+    from toolchain.results import Progress
+    from toolchain.target import Target
+
+__all__ = ["Build", "ToolchainError", "build", "load_project", "run", "targets"]
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A finished build. In a notebook it shows itself as a table; ``report`` has everything as data."""
+
+    report: Report
+    folder: Path  # hls/, csim/, *.tflite, report.json, report.html
+    problems: tuple[ToolchainError, ...]  # a bit mismatch, an exceeded budget; empty when all is well
+
+    def raise_for_problems(self) -> None:
+        """Raise the first problem, if there is one."""
+        for problem in self.problems:
+            raise problem
+
+    def _repr_html_(self) -> str:
+        from toolchain.report.notebook import html_table
+
+        return html_table(self.report)
+
+
+def build(
+    model: Any,
+    data: Any,
+    *,
+    target: str = "alveo_u250",
+    settings: Mapping[str, Any] | None = None,
+    folder: str | Path | None = None,
+) -> Build:
+    """Build from a model and data in memory; no files are needed to start.
+
+    ``model``: a Keras 2 or Keras 3 model, or the path of a saved one; its weights are kept (``train.epochs`` is 0 unless
+    ``settings`` says otherwise). ``data``: a mapping or a tuple of ``x_train, y_train, x_test, y_test`` (arrays
+    ``(samples, *shape)``, in order of time where time matters), or the path of an ``.npz``. Integer targets make a
+    classification, others a regression; ``settings={"data.task": …}`` decides otherwise. ``settings`` are the keys of
+    project.toml: ``{"prune.final_sparsity": 0.9, "hls.io_type": "io_stream"}``. ``folder`` takes the project
+    (default: a temporary one). Raises ToolchainError as the command line does.
+    """
+    place = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="toolchain-"))
+    place.mkdir(parents=True, exist_ok=True)
+    table: dict[str, Any] = {"name": "notebook", "train": {"epochs": 0}}
+    table["model"] = {"file": _store_model(model, place)}
+    table["data"] = {"source": "npz"} | _store_data(data, place)
+    for key, value in (settings or {}).items():
+        section, dot, name = key.rpartition(".")
+        if not dot:
+            raise ProjectError(
+                f"{key!r} is not section.key", where="settings", allowed='such as "prune.final_sparsity"'
+            )
+        inner = table
+        for part in section.split("."):
+            inner = inner.setdefault(part, {})
+        inner[name] = value
+    from toolchain.project import parse_project
+
+    return run(parse_project(table, "build()"), place, target=target)
+
+
+def run(
+    project: Project | str | Path,
+    folder: str | Path | None = None,
+    *,
+    target: str = "alveo_u250",
+    progress: Progress | None = None,
+) -> Build:
+    """Run every stage of a project: a ``project.toml``, its folder, or a ``Project`` and the folder it belongs to.
+
+    What did not change since the last run is taken from the project's build folder. Raises ToolchainError; a bit mismatch
+    or an exceeded budget does not raise but stands in ``Build.problems``.
+    """
+    from toolchain import pipeline
+    from toolchain.project import Project, load_project
+    from toolchain.results import no_progress
+    from toolchain.target import load_target
+
+    if not isinstance(project, Project):
+        path = Path(project)
+        folder = folder or (path if path.is_dir() else path.parent)
+        project = load_project(path)
+    if folder is None:
+        raise ProjectError("needs a folder to build in", where="run(Project)")
+    request = pipeline.Request(project, Path(folder).resolve(), load_target(target), progress=progress or no_progress)
+    outcome = pipeline.run(request)
+    assert outcome.report is not None
+    return Build(outcome.report, request.output_folder, tuple(outcome.problems))
+
+
+def load_project(path: str | Path, settings: Mapping[str, Any] | None = None) -> Project:
+    """A checked ``project.toml``; ``settings`` as in ``build``, values as TOML would read them. Raises ProjectError."""
+    from toolchain.project import load_project as load
+
+    return load(Path(path), [f"{key}={value}" for key, value in (settings or {}).items()])
+
+
+def targets() -> list[Target]:
+    """Every device that is shipped."""
+    from toolchain.target import all_targets
+
+    return all_targets()
+
+
+def _store_model(model: Any, place: Path) -> str:
+    if isinstance(model, str | Path):
+        return str(Path(model).resolve())
+    if not hasattr(model, "save"):
+        raise ProjectError(f"cannot use a {type(model).__name__}", where="model", allowed="a Keras model or its file")
+    model.save(place / "model.keras")
+    return "model.keras"
+
+
+def _store_data(data: Any, place: Path) -> dict[str, Any]:
+    import numpy as np
+
+    names = ("x_train", "y_train", "x_test", "y_test")
+    if isinstance(data, str | Path):
+        return {"path": str(Path(data).resolve()), "task": "regression"}
+    if isinstance(data, tuple | list) and len(data) == len(names):
+        data = dict(zip(names, data, strict=True))
+    if not isinstance(data, Mapping):
+        raise ProjectError(
+            f"cannot use a {type(data).__name__}", where="data", allowed=f"{', '.join(names)} as tuple or mapping"
+        )
+    arrays = {name: np.asarray(value) for name, value in data.items()}
+    np.savez(place / "data.npz", **arrays)
+    whole = arrays["y_train"].dtype.kind in "iub" if "y_train" in arrays else False
+    return {"path": "data.npz", "task": "classification" if whole else "regression"}

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from toolchain.data.samples import load as load_samples
+from toolchain.errors import ProjectError
 from toolchain.model import artefact, training
-from toolchain.model.chain import Chain, inference_chain
+from toolchain.model.chain import Chain, forward, inference_chain
 from toolchain.model.keras_chain import build_keras, chain_of
 from toolchain.model.tensorflow import seed_everything
 from toolchain.project import PruneSection
 from toolchain.prune import masks, preflight, surgery
 from toolchain.prune.fine_tuning import fine_tune
 from toolchain.prune.magnitude import prune_weights
-from toolchain.results import DataResult, Job, ModelResult, PruneResult, RemovedGroup
+from toolchain.results import DataResult, Job, ModelResult, PruneResult, RemovedGroup, Samples
 
 
 def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job) -> PruneResult:
@@ -26,8 +27,9 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     ``ceil(final_sparsity * weights)`` weights become zero; then ``structured_sparsity`` of the hidden units are cut
     out, and with them the units that the zeros have left without input or reader.
 
-    Raises ProjectError for a layer in ``skip`` that does not exist or a schedule that does not fit, and
-    UnsupportedModelError for a BatchNormalization that cannot be folded.
+    Raises ProjectError for a layer in ``skip`` that does not exist, a schedule that does not fit, or when the pruned
+    model is dead: the same output for every training sample; UnsupportedModelError for a BatchNormalization that cannot
+    be folded.
     """
     seed_everything(job.seed)
     samples = load_samples(data)
@@ -44,6 +46,7 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     removed = _removed(before, chain)
     if removed:
         chain = fine_tune(chain, samples, replace(plan, epochs=max(1, section.epochs // 2)), job)
+    _check_alive(before, chain, samples)
     keras_model = build_keras(chain)
     training.compile_model(keras_model, plan, len(samples.train.x))
     loss = training.validation_loss(keras_model, samples.validation)
@@ -56,6 +59,17 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         batch_size=model.batch_size, epochs=section.epochs, loss=model.loss, validation_loss=loss,
         sparsity=1 - masks.nonzero(chain) / _weights(before), remaining_sparsity=masks.sparsity(chain),
         parameters_before=sum(layer.parameters for layer in artefact.count_layers(before)), removed=removed,
+    )  # fmt: skip
+
+
+def _check_alive(before: Chain, after: Chain, samples: Samples) -> None:
+    x = samples.train.x
+    if np.ptp(forward(after, x), axis=0).any() or not np.ptp(forward(before, x), axis=0).any():
+        return
+    small = min(before.kernels(), key=lambda link: link.kernel.size if link.kernel is not None else 0)
+    raise ProjectError(
+        "too much was pruned: the model gives the same output for every training sample", where="[prune] final_sparsity",
+        hint=f"less sparsity, or leave small layers whole, for instance skip = ['{small.name}']",
     )  # fmt: skip
 
 

@@ -209,6 +209,7 @@ class CsimResult(StageResult):
     compiler: str
     formats: dict[str, str]  # node name -> ap_fixed type in the compiled source
     changed_files: tuple[str, ...]  # files of the HLS project that differ from what was written
+    changed_weights: tuple[str, ...] = ()  # "<node>: what differs", arrays in firmware/weights that are not the network's
 
 
 class Mismatch(Record):

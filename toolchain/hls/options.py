@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.errors import ProjectError, nearest
-from toolchain.network.nodes import FixedPointNetwork, Linear
+from toolchain.hls.lower import hardware_kernel
+from toolchain.network.nodes import FixedPointNetwork, Linear, Scale
 from toolchain.project import HlsSection
 from toolchain.results import HlsLayerOptions
 from toolchain.target import Fpga
@@ -31,17 +32,23 @@ class HlsOptions:
 
 
 def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsOptions:
-    """The options for every layer that multiplies.
+    """The options for every layer that has a matrix of weights; ``section.layers`` goes by Keras layer.
 
     Raises ProjectError for overrides of a layer that does not exist, and for an illegal reuse factor, naming the legal
     ones (hls4ml would replace it with a print).
     """
-    linear = [node for node in network.nodes if isinstance(node, Linear)]
-    known = [node.name for node in linear]
+    weighted = [node for node in network.nodes if isinstance(node, Linear) and not isinstance(node, Scale)]
+    known = {node.layer or node.name for node in weighted}
+    others = {node.layer or node.name for node in network.nodes} - known
     for name in section.layers:
+        if name in others:
+            raise ProjectError(
+                "this layer has no strategy and no reuse factor", where=f"[hls.layers.{name}]",
+                allowed=", ".join(sorted(known)),
+            )  # fmt: skip
         if name not in known:
             raise ProjectError(f"no layer '{name}'", where=f"[hls.layers.{name}]", hint=nearest(name, known))
-    layers = tuple(_layer(node, section) for node in linear)
+    layers = tuple(_layer(node, section) for node in weighted)
     return HlsOptions(
         section.backend, section.io_type, fpga.part, section.clock_period_ns or fpga.clock_period_ns,
         fpga.clock_uncertainty_percent, layers,
@@ -49,20 +56,26 @@ def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsO
 
 
 def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:
-    own = section.layers.get(node.name)
+    keras_layer = node.layer or node.name
+    own = section.layers.get(keras_layer)
     strategy = (own.strategy if own else None) or section.strategy
     reuse_factor = (own.reuse_factor if own else None) or section.reuse_factor
-    n_out = node.kernel.shape[-1]
-    n_in = node.kernel.size // n_out
-    where = f"layer '{node.name}': reuse_factor = {reuse_factor}"
+    kernel = hardware_kernel(node)
+    n_out = kernel.shape[-1]
+    n_in = kernel.size // n_out
+    where = f"layer '{keras_layer}': reuse_factor = {reuse_factor}"
+    hint = f"set it for this layer alone: [hls.layers.{keras_layer}]"
     if strategy == "distributed_arithmetic" and reuse_factor != 1:
-        raise ProjectError("distributed_arithmetic has reuse_factor 1 only", where=where)
-    if strategy == "resource" and reuse_factor not in legal_reuse_factors(n_in, n_out):
-        legal = legal_reuse_factors(n_in, n_out)
+        raise ProjectError("not possible with distributed_arithmetic", where=where, allowed="1", hint=hint)
+    if strategy == "latency" and reuse_factor > n_in * n_out:
+        raise ProjectError(
+            f"there are only {n_in * n_out} weights", where=where, allowed=f"1 to {n_in * n_out}", hint=hint
+        )
+    if strategy == "resource" and reuse_factor not in (legal := legal_reuse_factors(n_in, n_out)):
         close = sorted(sorted(legal, key=lambda factor: abs(factor - reuse_factor))[:6])
         raise ProjectError(
             f"not legal for {n_in} x {n_out} weights under the resource strategy", where=where,
-            allowed="near it: " + ", ".join(map(str, close)),
+            allowed="near it: " + ", ".join(map(str, close)), hint=hint,
         )  # fmt: skip
     return HlsLayerOptions(name=node.name, strategy=strategy, reuse_factor=reuse_factor)
 
@@ -93,7 +106,7 @@ def hls4ml_config(options: HlsOptions, layer_names: list[str], top: str, folder:
         "Backend": _BACKENDS[options.backend],
         "Part": options.part,
         "ClockPeriod": options.clock_period_ns,
-        "ClockUncertainty": f"{options.clock_uncertainty_percent:g}%",
+        "ClockUncertainty": f"{options.clock_uncertainty_percent:.15g}%",
         "IOType": options.io_type,
         "TraceOutput": True,
         "HLSConfig": {

@@ -1,4 +1,4 @@
-"""The written project read again: every option and every weight must stand there as it was asked for."""
+"""The written project read again: every option, format and weight must stand there as it was asked for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import numpy as np
 
 from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.fixed_point import FixedPoint, parse_ap_fixed
+from toolchain.hls.lower import bias_values, hardware_kernel
 from toolchain.hls.options import HlsOptions
-from toolchain.network.nodes import FixedPointNetwork, Linear
+from toolchain.hls.sufficiency import find_shortfall
+from toolchain.network import ranges
+from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Scale
+from toolchain.results import HlsLayerOptions
 
 _TYPEDEF = re.compile(r"^\s*typedef\s+(.+?)\s+(\w+);\s*$", re.MULTILINE)
 _STRUCT = re.compile(r"^// (\w+)\n((?:.*\n)*?)(?=^// |\Z)", re.MULTILINE)
@@ -29,29 +33,49 @@ def element_format(kind: str) -> FixedPoint:
     return parse_ap_fixed(match[1] if match else kind)
 
 
-def check_options(project: Path, options: HlsOptions, backend: str) -> None:
-    """Compare ``project.tcl`` and ``parameters.h`` with ``options``.
+def check_options(project: Path, top: str, options: HlsOptions) -> None:
+    """Compare ``project.tcl``, the top function and ``parameters.h`` with ``options``.
 
     Raises ExternalToolError naming the first option that hls4ml wrote differently.
     """
     tcl = (project / "project.tcl").read_text()
     written = {key: value.strip('"') for key, value in re.findall(r"^set (\w+) (.+)$", tcl, re.MULTILINE)}
     _same("part", options.part, written.get("part"))
-    _same("backend", backend, written.get("backend"))
-    _same("clock_period_ns", f"{options.clock_period_ns:g}", f"{float(written.get('clock_period', 'nan')):g}")
-    expected = f"{options.clock_uncertainty_percent:g}%"
-    _same("clock_uncertainty_percent", expected, written.get("clock_uncertainty"))
+    _same("backend", options.backend, written.get("backend"))
+    _same("clock_period_ns", options.clock_period_ns, _number(written.get("clock_period")))
+    uncertainty = written.get("clock_uncertainty", "")
+    _same("clock_uncertainty_percent", options.clock_uncertainty_percent, _number(uncertainty.removesuffix("%")))
+    source = (project / "firmware" / f"{top}.cpp").read_text()
+    ports = {"ap_vld": "io_parallel", "axis": "io_stream"}
+    found = {ports.get(kind, kind) for kind in re.findall(r"#pragma HLS INTERFACE (\w+)", source)}
+    _same("io_type", {options.io_type}, found)
     parameters = (project / "firmware" / "parameters.h").read_text()
     blocks = dict(_STRUCT.findall(parameters.split("insert layer-config")[1]))
+    calls = {name: call for call, name in re.findall(r"^\s*(nnet::.*) // (\w+)$", source, re.MULTILINE)}
     for layer in options.layers:
-        body = blocks.get(layer.name)
-        if body is None:
-            raise ExternalToolError("is not in the written project", where=f"layer '{layer.name}'")
-        strategies = set(re.findall(r"strategy = nnet::(\w+);", body))
-        factors = set(re.findall(r"reuse_factor = (\d+);", body))
-        if layer.strategy != "distributed_arithmetic" or strategies:
-            _same(f"layer '{layer.name}': strategy", {layer.strategy}, strategies)
-        _same(f"layer '{layer.name}': reuse_factor", {str(layer.reuse_factor)}, factors or {"1"})
+        _check_layer(layer, blocks.get(layer.name, ""), calls.get(layer.name, ""))
+
+
+def _check_layer(layer: HlsLayerOptions, config: str, call: str) -> None:
+    where = f"layer '{layer.name}'"
+    if not call:
+        raise ExternalToolError("is not in the written project", where=where)
+    strategies = set(re.findall(r"strategy = nnet::(\w+);", config))
+    factors = set(re.findall(r"reuse_factor = (\d+);", config))
+    if layer.strategy == "distributed_arithmetic":
+        # Its weights are code: the layer calls its own generated function, directly or through its configuration.
+        if "dense_da_" not in call + config:
+            raise ExternalToolError("asked for distributed_arithmetic, hls4ml wrote a matrix product", where=where)
+        strategies, factors = strategies or {layer.strategy}, factors or {"1"}
+    _same(f"{where}: strategy", {layer.strategy}, strategies)
+    _same(f"{where}: reuse_factor", {str(layer.reuse_factor)}, factors)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
 
 
 def _same(what: str, asked: object, found: object) -> None:
@@ -59,43 +83,84 @@ def _same(what: str, asked: object, found: object) -> None:
         raise ExternalToolError(f"asked for {asked}, hls4ml wrote {found}", where=what)
 
 
-def check_weights(project: Path, network: FixedPointNetwork, options: HlsOptions) -> list[str]:
-    """Compare ``firmware/weights/*.h`` with the network's integers; returns the names of layers that differ."""
+def require_formats(project: Path, network: FixedPointNetwork, formats: dict[str, FixedPoint]) -> None:
+    """Prove from the network's ranges that the written ``formats`` (by node) give the network's values.
+
+    Raises BitMismatchError naming the first layer whose result or accumulator does not.
+    """
+    bounds = ranges.analyse(network)
+    types = read_types(project)
+    for node in network.nodes:
+        accumulator = types.get(f"{node.name}_accum_t")
+        if isinstance(node, Linear) and accumulator is not None:
+            total = ranges.accumulate(node, bounds[node.inputs[0]])
+            if not total.fits(element_format(accumulator)):
+                raise BitMismatchError(
+                    f"the accumulator {accumulator} does not hold every sum: {total.smallest_format()}",
+                    where=f"layer '{node.name}'",
+                )
+        if node.name not in formats:
+            continue
+        found = formats[node.name]
+        if isinstance(node, Input):
+            why = "" if found.same_grid(node.result) else "is another format"
+        else:
+            exact = ranges.exact_range(node, [bounds[name] for name in node.inputs])
+            why = find_shortfall(exact, node.result, found)
+        if why:
+            raise BitMismatchError(f"the result {found} {why}: asked for {node.result}", where=f"layer '{node.name}'")
+
+
+def changed_weights(project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]) -> list[str]:
+    """One sentence per array of ``firmware/weights/*.h`` that is not the network's, its layer's name first.
+
+    The weights of distributed_arithmetic layers are generated code: only the C-simulation can compare them.
+    """
     files = _weight_files(project)
+    strategies = {layer.name: layer.strategy for layer in layers}
     wrong = []
     for node in network.nodes:
-        if not isinstance(node, Linear) or options.layer(node.name).strategy == "distributed_arithmetic":
-            continue  # distributed arithmetic has its weights in generated code; the C-simulation covers them
-        kernel = node.kernel_format.values_of(node.kernel)
-        found = files.get(node.name, {})
-        flat = found.get("w")
-        orders = [kernel.reshape(-1), kernel.reshape(-1, kernel.shape[-1]).T.reshape(-1)]
-        resource = options.layer(node.name).strategy == "resource"
-        if flat is None or not np.array_equal(flat, orders[1] if resource else orders[0]):
-            wrong.append(f"{node.name}: kernel")
-        bias = np.zeros(kernel.shape[-1])
-        if node.bias is not None and node.bias_format is not None:
-            bias = node.bias_format.values_of(node.bias)
-        if not np.array_equal(found.get("b", np.zeros(0)), bias):
-            wrong.append(f"{node.name}: bias")
+        strategy = strategies.get(node.name, "")
+        if not isinstance(node, Linear) or strategy == "distributed_arithmetic":
+            continue
+        kernel = node.kernel_format.values_of(hardware_kernel(node))
+        if strategy == "resource":  # hls4ml stores the transposed matrix: outputs first
+            kernel = np.moveaxis(kernel, -1, 0)
+        arrays = {"scale" if isinstance(node, Scale) else "weight": kernel, "bias": bias_values(node)}
+        for kind, expected in arrays.items():
+            file, found = files.get((node.name, kind), ("", np.zeros(0)))
+            problem = _array_difference(expected.reshape(-1), found)
+            if problem:
+                wrong.append(f"{node.name}: {kind} {problem} in {file or 'no file'}")
     return wrong
 
 
-def require_weights(project: Path, network: FixedPointNetwork, options: HlsOptions) -> None:
+def _array_difference(expected: np.ndarray, found: np.ndarray) -> str:
+    if found.shape != expected.shape:
+        return f"has {found.size} numbers instead of {expected.size}"
+    places = np.flatnonzero(found != expected)
+    if not places.size:
+        return ""
+    first = int(places[0])
+    return f"{first} is {found[first]:g} instead of {expected[first]:g} ({places.size} differ)"
+
+
+def require_weights(project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]) -> None:
     """Raise BitMismatchError when a written weight is not the network's."""
-    wrong = check_weights(project, network, options)
+    wrong = changed_weights(project, network, layers)
     if wrong:
-        raise BitMismatchError(f"the written weights differ from the network's: {', '.join(wrong)}")
+        raise BitMismatchError("; ".join(wrong), where="the written weights")
 
 
-def _weight_files(project: Path) -> dict[str, dict[str, np.ndarray]]:
-    """``{layer: {"w": values, "b": values}}``: the type names in the headers tell the layer."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+def _weight_files(project: Path) -> dict[tuple[str, str], tuple[str, np.ndarray]]:
+    """``{(layer, kind): (file, values)}``: the type names in the headers tell the layer."""
+    found = {}
     for file in sorted((project / "firmware" / "weights").glob("*.h")):
-        text = file.read_text()
-        kind = re.search(r"^(\w+)_(weight|bias)_t \w+\[", text, re.MULTILINE)
+        text = file.read_text(errors="replace")
+        kind = re.search(r"^(\w+)_(weight|bias|scale)_t \w+\[", text, re.MULTILINE)
         numbers = _ARRAY.search(text)
         if kind and numbers:
-            values = np.array([float(part) for part in numbers[1].split(",")])
-            found.setdefault(kind[1], {})["w" if kind[2] == "weight" else "b"] = values
+            values = [_number(part.strip()) for part in numbers[1].split(",")]
+            array = np.array([np.nan if value is None else value for value in values])
+            found[kind[1], kind[2]] = (f"firmware/weights/{file.name}", array)
     return found

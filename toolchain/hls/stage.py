@@ -15,12 +15,13 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from toolchain.errors import ExternalToolError, UnsupportedModelError
+from toolchain.errors import ExternalToolError
+from toolchain.fixed_point import FixedPoint
 from toolchain.hls import readback
 from toolchain.hls.lower import Lowered, lower
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
-from toolchain.network import interpreter, storage
-from toolchain.network.nodes import FixedPointNetwork
+from toolchain.network import interpreter, ranges, storage
+from toolchain.network.nodes import FixedPointNetwork, Input, Reshape
 from toolchain.network.words import write_words
 from toolchain.project import HlsSection
 from toolchain.results import HlsResult, Job, QuantizeResult
@@ -34,7 +35,7 @@ VECTORS = 200
 
 @dataclass(frozen=True)
 class Traced:
-    """A node's words in the C-simulation."""
+    """Where a node's words appear in the C-simulation: the hls4ml layer, its C++ type and the words of a sample."""
 
     node: str
     trace: str
@@ -48,28 +49,31 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
     Needs no TensorFlow. Raises ProjectError for options that are not legal, UnsupportedModelError for what cannot be
     exact, ExternalToolError or BitMismatchError when what hls4ml wrote is not what was asked for.
     """
+    folder = job.folder.resolve()
     network = storage.load(quantized.folder / "network.fpn")
-    options = resolve(network, section, fpga)
     lowered = lower(network)
-    names = [layer["name"] for layer in lowered.layers]
+    options = resolve(network, section, fpga)
+    job.progress("write", 0, 2)
     with quiet_hls4ml() as said:
-        graph = _graph(lowered, hls4ml_config(options, names, TOP, str(job.folder)))
+        graph = _graph(lowered, hls4ml_config(options, lowered.names, TOP, str(folder)))
+        traced = _places(graph, lowered, network)
+        _keep_every_bit(graph, traced, network)
         graph.write()
     refused = [line for line in said.getvalue().splitlines() if "WARNING" in line or "Invalid" in line]
     if refused:
         raise ExternalToolError(f"hls4ml changed an option: {refused[0]}", where="hls")
-    _make_reproducible(job.folder)
-    readback.check_options(job.folder, options, options.backend)
-    readback.require_weights(job.folder, network, options)
-    traced = _places(graph, lowered, network)
-    _write_bench(graph, traced, options, job.folder, network)
-    _write_vectors(quantized, network, job.folder)
-    types = readback.read_types(job.folder)
+    _make_reproducible(folder)
+    job.progress("read back", 1, 2)
+    readback.check_options(folder, TOP, options)
+    readback.require_weights(folder, network, options.layers)
+    formats = _formats(folder, graph, traced, network)
+    readback.require_formats(folder, network, formats)
+    _write_bench(graph, traced, options, folder, network)
+    _write_vectors(quantized, network, folder)
     return HlsResult(
         project_name=TOP, backend=section.backend, io_type=section.io_type, part=options.part,
         clock_period_ns=options.clock_period_ns, clock_uncertainty_percent=options.clock_uncertainty_percent,
-        layers=options.layers, formats={t.node: str(readback.element_format(types[t.type])) for t in traced},
-        files=manifest(job.folder),
+        layers=options.layers, formats={name: str(form) for name, form in formats.items()}, files=manifest(folder),
     )  # fmt: skip
 
 
@@ -102,42 +106,75 @@ def _places(graph: Any, lowered: Lowered, network: FixedPointNetwork) -> list[Tr
     present = {layer.name: layer for layer in graph.graph.values()}
     by_name = {layer["name"]: layer for layer in lowered.layers}
     taken: dict[str, str] = {}  # hls4ml layer -> the last node whose words it puts out
-    for node in network.nodes[len(network.inputs) :]:
+    for node in network.nodes:
+        if isinstance(node, Input | Reshape):
+            continue
         name = lowered.ends[node.name]
         while name not in present:
             name = by_name[name]["inputs"][0]
-        if type(present[name]).__name__ not in ("Input", "Reshape", "Repack"):
-            taken[name] = node.name
+        taken[name] = node.name
     found = []
     for name, node_name in taken.items():
-        if network[node_name].__class__.__name__ == "Reshape":
-            continue
         variable = present[name].get_output_variable()
         found.append(Traced(node_name, name, variable.type.name, int(np.prod(variable.shape))))
     return found
 
 
+def _keep_every_bit(graph: Any, traced: list[Traced], network: FixedPointNetwork) -> None:
+    """Give a layer's result the bits back that hls4ml left out because no later layer needs them.
+
+    It does so before a truncating change of format. Kept, every layer's words can be compared by themselves; synthesis
+    leaves unused bits out anyway.
+    """
+    from hls4ml.model.types import FixedPrecisionType
+
+    bounds = ranges.analyse(network)
+    for place in traced:
+        node, kind = network[place.node], graph.graph[place.trace].get_output_variable().type
+        exact = ranges.exact_range(node, [bounds[name] for name in node.inputs])
+        now, sign = kind.precision, int(kind.precision.signed)
+        if exact.fits(node.result) and not exact.fits(
+            FixedPoint(bool(sign), now.integer - sign, now.width - now.integer)
+        ):
+            form = exact.smallest_format()
+            kind.precision = FixedPrecisionType(form.width, form.integer_bits + form.signed, form.signed)
+
+
+def _formats(folder: Path, graph: Any, traced: list[Traced], network: FixedPointNetwork) -> dict[str, FixedPoint]:
+    """The formats of the input port and of every traced node, as written in ``firmware/defines.h``."""
+    types = readback.read_types(folder)
+    (port,) = graph.get_input_variables()
+    names = {network.inputs[0].name: port.type.name, **{place.node: place.type for place in traced}}
+    return {node: readback.element_format(types[name]) for node, name in names.items()}
+
+
 def _write_bench(
     graph: Any, traced: list[Traced], options: HlsOptions, folder: Path, network: FixedPointNetwork
 ) -> None:
-    if len(network.outputs) != 1 or len(network.inputs) != 1:
-        raise UnsupportedModelError("several inputs or outputs", where="network", allowed="one of each")
     source = (folder / "firmware" / f"{TOP}.cpp").read_text()
     called = re.findall(r'save_layer_output<[^>]*>+\(\w+, "(\w+)", ([^)]+)\)', source)
     wanted = {item.trace for item in traced}
     missing = wanted - {name for name, _ in called}
     if missing:
         raise ExternalToolError(f"hls4ml wrote no trace of {', '.join(sorted(missing))}", where="hls")
-    port, result = graph.get_input_variables()[0], graph.get_output_variables()[0]
-    shape = {"size": int(np.prod(port.shape)), "type": port.type.name, "variable": port.name}
-    output = {"size": int(np.prod(result.shape)), "type": result.type.name, "variable": result.name}
+    (port,), (result,) = graph.get_input_variables(), graph.get_output_variables()
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = template.get_template("testbench.cpp.j2").render(
-        top=TOP, layers=traced, input=shape, output={**output, "node": "result"}, stream=options.io_type == "io_stream",
+        top=TOP, layers=traced, input=_port(port, network.inputs[0].name), output=_port(result, "result"),
+        stream=options.io_type == "io_stream",
         unused_traces=[{"trace": name, "size": size} for name, size in called if name not in wanted],
     )  # fmt: skip
     (folder / f"{TOP}_test.cpp").write_text(text)
+
+
+def _port(variable: Any, node: str) -> dict[str, Any]:
+    return {
+        "node": node,
+        "size": int(np.prod(variable.shape)),
+        "type": variable.type.name,
+        "variable": variable.name,
+    }
 
 
 def _write_vectors(quantized: QuantizeResult, network: FixedPointNetwork, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from toolchain.errors import BitMismatchError
-from toolchain.fixed_point import FixedPoint
+from toolchain.fixed_point import FixedPoint, parse_ap_fixed
 
 
 def write_words(file: Path, words: np.ndarray) -> None:
@@ -17,13 +17,12 @@ def write_words(file: Path, words: np.ndarray) -> None:
 
 
 def read_formats(folder: Path) -> dict[str, FixedPoint]:
-    """The formats of the compiled types by node name; the output port is called ``result``."""
-    found = {}
-    for line in (folder / "formats.txt").read_text().splitlines():
-        name, signed, width, integer = line.split()
-        sign = int(signed)
-        found[name] = FixedPoint(bool(sign), int(integer) - sign, int(width) - int(integer))
-    return found
+    """The formats of the compiled types by node name; the output port is called ``result``.
+
+    Raises OSError or ValueError when the file is missing or not as the test bench wrote it.
+    """
+    lines = (folder / "formats.txt").read_text().splitlines()
+    return {name: parse_ap_fixed(kind) for name, kind in (line.split() for line in lines)}
 
 
 def read_words(folder: Path, name: str, samples: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -38,7 +37,7 @@ def read_words(folder: Path, name: str, samples: int, shape: tuple[int, ...]) ->
         words = np.array(" ".join(rows).split(), dtype=np.int64)
     except (OSError, ValueError, OverflowError) as error:
         raise BitMismatchError(f"cannot be read: {error}", where=str(file)) from None
-    if len(rows) != samples or words.size != samples * size or any(not row for row in rows):
+    if len(rows) != samples or any(row.count(" ") + 1 != size for row in rows) or words.size != samples * size:
         raise BitMismatchError(
             f"holds {words.size} words in {len(rows)} lines",
             where=str(file),

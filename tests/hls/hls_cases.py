@@ -1,0 +1,118 @@
+"""Small networks and the records around them, for the tests of hls, csim and verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.hls.csim import simulate
+from toolchain.hls.stage import write
+from toolchain.network import interpreter, storage
+from toolchain.network.builder import NetworkBuilder
+from toolchain.network.nodes import FixedPointNetwork
+from toolchain.project import CsimSection, HlsSection
+from toolchain.results import CsimResult, HlsResult, Job, QuantizeResult, VerifyResult
+from toolchain.target import Fpga
+from toolchain.verify.stage import verify
+
+FPGA = Fpga(
+    part="xcu250-figd2104-2L-e", family="ultrascale_plus", lut=1, ff=1, dsp=1, bram_18k=1, uram=1,
+    clock_period_ns=4.0, clock_uncertainty_percent=12.5,
+)  # fmt: skip
+FAST = CsimSection(optimization="O0")
+SAT = (Rounding.RND_CONV, Overflow.SAT)
+WEIGHT = FixedPoint(True, 0, 5)
+
+
+def weights(rng: np.random.Generator, shape: tuple[int, ...], sparsity: float = 0.5) -> np.ndarray:
+    return rng.integers(-32, 32, shape) * (rng.random(shape) >= sparsity)
+
+
+def conv_network(seed: int = 0) -> FixedPointNetwork:
+    """Conv1D with padding and stride, ReLU, Flatten, Dense, ReLU, Dense."""
+    rng = np.random.default_rng(seed)
+    b = NetworkBuilder("small")
+    x = b.input("x", (6, 2), FixedPoint(True, 2, 5, *SAT))
+    c = b.convolution(
+        "conv", x, weights(rng, (3, 2, 4)), WEIGHT, weights(rng, (4,)), WEIGHT, strides=(2,), padding=((0, 1),)
+    )
+    r = b.relu("conv_relu", c, FixedPoint(False, 1, 5, *SAT))
+    f = b.reshape("flatten", r, (12,))
+    d = b.dense("hidden", f, weights(rng, (12, 5)), WEIGHT, weights(rng, (5,)), WEIGHT)
+    r = b.relu("hidden_relu", d, FixedPoint(False, 2, 4, *SAT))
+    return b.build((b.dense("output", r, weights(rng, (5, 3), 0.2), WEIGHT, weights(rng, (3,)), WEIGHT),))
+
+
+def quantized(network: FixedPointNetwork, folder: Path, samples: int = 200) -> QuantizeResult:
+    """A QuantizeResult around ``network``: random words of the whole input range, and the corner vectors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    storage.save(network, folder / "network.fpn")
+    port = network.inputs[0]
+    low, high = port.result.min_word, port.result.max_word
+    words = np.random.default_rng(1).integers(low, high + 1, (samples, *port.shape))
+    corners = np.stack([np.full(port.shape, word) for word in (low, low + 1, high - 1, high, 0)])
+    words = np.concatenate([words, corners])
+    np.savez(folder / "inputs.npz", **{port.name: words})
+    outputs = interpreter.run(network, {port.name: words})
+    values = {node.name: node.result.values_of(outputs[node.name]) for node in network.nodes}
+    np.savez(folder / "layers.npz", **values)
+    result = QuantizeResult(
+        layers=(), parameters=0, learning_rate=0.1, batch_size=1, epochs=0, loss="mse", validation_loss=0.0,
+        input_format=str(port.result), float64_layers=(), network_sha256=storage.digest(network),
+        saturated_inputs={}, test_samples=samples,
+    )  # fmt: skip
+    result.at(folder)
+    return result
+
+
+@dataclass
+class Run:
+    """One network through the three stages, in a folder of its own."""
+
+    network: FixedPointNetwork
+    folder: Path
+    section: HlsSection
+    samples: int = 200
+    csim_section: CsimSection = FAST
+
+    def job(self, name: str) -> Job:
+        folder = self.folder / name
+        number = 0
+        while folder.exists():
+            number += 1
+            folder = self.folder / f"{name}{number}"
+        folder.mkdir(parents=True)
+        return Job(folder, self.folder)
+
+    def write(self) -> HlsResult:
+        self.quantized = quantized(self.network, self.folder / "quantize", self.samples)
+        job = self.job("hls")
+        self.hls = write(self.quantized, self.section, FPGA, job)
+        self.hls.at(job.folder)
+        return self.hls
+
+    def simulate(self) -> CsimResult:
+        job = self.job("csim")
+        self.csim = simulate(self.hls.folder, self.hls, self.quantized, self.csim_section, job)
+        self.csim.at(job.folder)
+        return self.csim
+
+    def verify(self) -> VerifyResult:
+        return verify(self.quantized, self.csim, self.job("verify"))
+
+    def all(self) -> VerifyResult:
+        self.write()
+        self.simulate()
+        return self.verify()
+
+    def edit(self, name: str, change: Callable[[str], str]) -> None:
+        """Change one file of the project; the change must change something."""
+        file = self.hls.folder / name
+        old = file.read_text()
+        new = change(old)
+        assert new != old
+        file.write_text(new)

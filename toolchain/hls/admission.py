@@ -1,0 +1,99 @@
+"""What can become hardware exactly. Everything else is refused here, by layer, before anything is written."""
+
+from __future__ import annotations
+
+import re
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.network import ranges
+from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node, Reshape
+
+#: A traced word passes through a double.
+WIDEST_WORD = 53
+_ROUNDINGS = (Rounding.TRN, Rounding.RND, Rounding.RND_CONV)
+_OVERFLOWS = (Overflow.WRAP, Overflow.SAT, Overflow.SAT_SYM)
+#: ``<name>_t`` would be a type of C's own, or ``<name>.txt`` one of the C-simulation's own files.
+_TAKEN = re.compile(
+    r"(u?int(_fast|_least)?\d*|u?intptr|u?intmax|size|ssize|ptrdiff|wchar|char\d+|time|clock|div|ldiv|float|double|fpos"
+    r"|max_align|nullptr|result|model_default|formats|complete|input_words)"
+)
+_KEYWORDS = """alignas alignof and asm auto bool break case catch char class compl const constexpr continue decltype
+    default delete do double else enum explicit export extern false float for friend goto if inline int long main
+    mutable namespace network new nnet hls not operator or private protected public register return short signed sizeof
+    static std struct switch template this throw true try typedef typeid typename union unsigned using virtual void
+    volatile while xor"""
+_DERIVED = ("weight", "bias", "accum", "table", "scale", "format", "index")
+
+
+def admit(network: FixedPointNetwork) -> None:
+    """Raise UnsupportedModelError for the first thing in ``network`` that hls4ml cannot compute exactly."""
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        count = f"{len(network.inputs)} inputs and {len(network.outputs)} outputs"
+        raise UnsupportedModelError(count, where="network", allowed="one input and one output")
+    if isinstance(_source(network, network.outputs[0]), Input):
+        raise UnsupportedModelError("the output is the input: nothing is computed", where="network")
+    if network.consumers(network.outputs[0]):
+        raise refuse(network[network.outputs[0]], "the output is read by another layer too", "an output at the end")
+    _check_names(network)
+    found = ranges.analyse(network)
+    for node in network.nodes:
+        _check_formats(node)
+        if not network.consumers(node.name) and node.name not in network.outputs:
+            raise refuse(node, "no layer reads its result", "layers on the way to the output")
+        if isinstance(node, Linear):
+            _check_accumulator(node, found[node.inputs[0]])
+
+
+def refuse(node: Node, problem: str, allowed: str) -> UnsupportedModelError:
+    """The error for ``node``."""
+    return UnsupportedModelError(problem, where=f"layer '{node.layer or node.name}'", allowed=allowed)
+
+
+def _source(network: FixedPointNetwork, name: str) -> Node:
+    node = network[name]
+    while isinstance(node, Reshape):
+        node = network[node.inputs[0]]
+    return node
+
+
+def _check_names(network: FixedPointNetwork) -> None:
+    rule = "letters, digits and _, a letter first, at most 64; unlike C++'s own words and types"
+    seen: dict[str, str] = {}
+    for node in network.nodes:
+        low = node.name.lower()
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", node.name) and "__" not in node.name
+        if not plain or low in _KEYWORDS.split() or _TAKEN.fullmatch(low) or re.search(r"_cpy\d*$", low):
+            raise refuse(node, f"the name {node.name!r} cannot stand in C++", rule)
+        if low in seen:
+            raise refuse(node, f"the name {node.name!r} stands twice but for its case", "different names")
+        seen[low] = node.name
+    for node in network.nodes:
+        for suffix in _DERIVED:
+            if f"{node.name}_{suffix}".lower() in seen:
+                other = seen[f"{node.name}_{suffix}".lower()]
+                raise refuse(network[other], f"the name {other!r} is that of a type of layer '{node.name}'", rule)
+
+
+def _check_formats(node: Node) -> None:
+    forms: list[FixedPoint] = [node.result]
+    if isinstance(node, Linear):
+        forms.append(node.accumulator)
+    widest = max(form.width for form in forms)
+    if widest > WIDEST_WORD:
+        raise refuse(node, f"a word of {widest} bits cannot be traced exactly", f"at most {WIDEST_WORD} bits")
+    if isinstance(node, Input):
+        return  # words enter as they are: nothing is rounded in hardware
+    if node.result.rounding not in _ROUNDINGS:
+        raise refuse(node, f"rounding {node.result.rounding} cannot be lowered", ", ".join(_ROUNDINGS))
+    if node.result.overflow not in _OVERFLOWS:
+        raise refuse(node, f"overflow {node.result.overflow} cannot be lowered", ", ".join(_OVERFLOWS))
+
+
+def _check_accumulator(node: Linear, x: ranges.Range) -> None:
+    exact = ranges.accumulate(node, x)
+    if not exact.fits(node.accumulator):
+        raise refuse(
+            node, f"the accumulator {node.accumulator} can overflow or round; the sum needs {exact.smallest_format()}",
+            "an accumulator that holds every sum: hls4ml's is always exact",
+        )  # fmt: skip

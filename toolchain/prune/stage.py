@@ -68,7 +68,8 @@ def _check_alive(before: Chain, after: Chain, samples: Samples) -> None:
         return
     small = min(before.kernels(), key=lambda link: link.kernel.size if link.kernel is not None else 0)
     raise ProjectError(
-        "too much was pruned: the model gives the same output for every training sample", where="[prune] final_sparsity",
+        "too much was pruned: the model gives the same output for every training sample",
+        where="[prune] final_sparsity",
         hint=f"less sparsity, or leave small layers whole, for instance skip = ['{small.name}']",
     )  # fmt: skip
 

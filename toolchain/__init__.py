@@ -52,8 +52,8 @@ def build(
 ) -> Build:
     """Build from a model and data in memory; no files are needed to start.
 
-    ``model``: a Keras 2 or Keras 3 model, or the path of a saved one; its weights are kept (``train.epochs`` is 0 unless
-    ``settings`` says otherwise). ``data``: a mapping or a tuple of ``x_train, y_train, x_test, y_test`` (arrays
+    ``model``: a Keras 2 or Keras 3 model, or the path of a saved one; its weights are kept (``train.epochs`` is 0
+    unless ``settings`` says otherwise). ``data``: a mapping or a tuple of ``x_train, y_train, x_test, y_test`` (arrays
     ``(samples, *shape)``, in order of time where time matters), or the path of an ``.npz``. Integer targets make a
     classification, others a regression; ``settings={"data.task": …}`` decides otherwise. ``settings`` are the keys of
     project.toml: ``{"prune.final_sparsity": 0.9, "hls.io_type": "io_stream"}``. ``folder`` takes the project
@@ -88,8 +88,8 @@ def run(
 ) -> Build:
     """Run every stage of a project: a ``project.toml``, its folder, or a ``Project`` and the folder it belongs to.
 
-    What did not change since the last run is taken from the project's build folder. Raises ToolchainError; a bit mismatch
-    or an exceeded budget does not raise but stands in ``Build.problems``.
+    What did not change since the last run is taken from the project's build folder. Raises ToolchainError; a bit
+    mismatch or an exceeded budget does not raise but stands in ``Build.problems``.
     """
     from toolchain import pipeline
     from toolchain.project import Project, load_project

@@ -1,0 +1,61 @@
+"""The int8 artefact in words and in JSON: what holds exactly, and the bound where it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from toolchain.network import storage
+from toolchain.network.nodes import FixedPointNetwork
+from toolchain.tflite.check import Agreement
+from toolchain.tflite.operators import Int8Model, Tensor
+
+
+def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement, port_cost: float) -> str:
+    """One line for people: what the outputs were compared with, and the result."""
+    lines = [
+        f"FixedPointNetwork on the same {len(agreement.outputs)} inputs (test part and corners): "
+        f"{agreement.equal_words_share:.4%} of the output words equal, largest difference "
+        f"{agreement.largest_word_difference} LSB (proven: at most {agreement.proven_words}); "
+        f"default kernels {agreement.default_equal_words_share:.4%} equal, largest "
+        f"{agreement.default_largest_word_difference} LSB; every tensor equals the reference kernels' arithmetic "
+        "on the network's integers"
+    ]
+    lost = network.inputs[0].result.fractional_bits - model.input.grid.fractional_bits
+    if lost:
+        lines.append(f"input port rounds {lost} bits of {network.inputs[0].result} away (error at most half its LSB)")
+    lines.append(
+        f"against the network on unrounded inputs and results: largest difference {port_cost:.6g} "
+        f"(output LSB {model.output.grid.scale:.6g})"
+    )
+    return "; ".join(lines)
+
+
+def write_description(path: Path, network: FixedPointNetwork, model: Int8Model, agreement: Agreement) -> None:
+    """Write the ports' quantization and the bound per layer as JSON."""
+    content: dict[str, Any] = {
+        "network_sha256": storage.digest(network),
+        "input": _port(model.input, str(network.inputs[0].result.rounding)),
+        "output": _port(model.output, str(model.output_rounding)),
+        "equal_words_share": agreement.equal_words_share,
+        "largest_word_difference": agreement.largest_word_difference,
+        "default_kernels": {
+            "equal_words_share": agreement.default_equal_words_share,
+            "largest_word_difference": agreement.default_largest_word_difference,
+        },
+        "bounds": [
+            {"node": b.node, "layer": b.layer, "words": b.words, "own_words": b.own_words, "reason": b.reason}
+            for b in agreement.bounds
+        ],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _port(tensor: Tensor, rounding: str) -> dict[str, Any]:
+    grid = tensor.grid
+    ends = [grid.low * grid.scale, grid.high * grid.scale]
+    return {
+        "name": tensor.name, "shape": list(tensor.shape), "scale": grid.scale, "zero_point": grid.zero_point,
+        "range": ends, "rounding": rounding,
+    }  # fmt: skip

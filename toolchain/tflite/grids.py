@@ -1,0 +1,115 @@
+"""8-bit grids: which 256 values an int8 tensor holds, and how the two ports' grids are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding, Words
+
+Int8Array = NDArray[np.int8]
+LEVELS = 256
+#: Wide enough for every word met here; only its rounding is used.
+_WIDTH = 56
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """An int8 tensor's values: ``(q - zero_point) * 2**-fractional_bits`` for q from -128 to 127."""
+
+    fractional_bits: int
+    zero_point: int
+
+    @property
+    def scale(self) -> float:
+        """TFLite's scale: a power of two, exact in float32."""
+        return float(2.0**-self.fractional_bits)
+
+    @property
+    def low(self) -> int:
+        """The lowest word (``q - zero_point``)."""
+        return -128 - self.zero_point
+
+    @property
+    def high(self) -> int:
+        return 127 - self.zero_point
+
+    def quantize(self, words: Words, fractional_bits: int, rounding: Rounding) -> Int8Array:
+        """int8 words of ``words * 2**-fractional_bits``: rounded, then saturated."""
+        return self._store(_rounded(self.fractional_bits, rounding).requantize(words, fractional_bits))
+
+    def quantize_values(self, values: NDArray[np.float64], rounding: Rounding) -> Int8Array:
+        """int8 words of real values: rounded, then saturated. Raises ValueError on NaN or infinity."""
+        return self._store(_rounded(self.fractional_bits, rounding).words_of(values))
+
+    def words_of(self, quantized: Int8Array) -> Words:
+        """Words on the grid ``2**-fractional_bits``, without the zero point."""
+        return quantized.astype(np.int64) - self.zero_point
+
+    def values_of(self, quantized: Int8Array) -> NDArray[np.float64]:
+        return np.asarray(np.ldexp(self.words_of(quantized).astype(np.float64), -self.fractional_bits))
+
+    def _store(self, words: Words) -> Int8Array:
+        return np.asarray(np.clip(words + self.zero_point, -128, 127)).astype(np.int8)
+
+
+def _rounded(fractional_bits: int, rounding: Rounding) -> FixedPoint:
+    return FixedPoint(True, _WIDTH - 1 - fractional_bits, fractional_bits, rounding, Overflow.SAT)
+
+
+def grid_from(low: int, fractional_bits: int) -> Grid:
+    """The grid whose lowest word is ``low``; TFLite's zero points reach lows from -255 to 0."""
+    assert -255 <= low <= 0
+    return Grid(fractional_bits, -128 - low)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Inclusive words on the grid ``2**-fractional_bits``."""
+
+    low: int
+    high: int
+    fractional_bits: int
+
+    def widened(self, share: float) -> Span:
+        """With ``share`` of its own width more on each side."""
+        more = int((self.high - self.low) * share)
+        return Span(self.low - more, self.high + more, self.fractional_bits)
+
+    def within(self, limit: Span) -> Span:
+        low, high = max(self.low, limit.low), min(self.high, limit.high)
+        return Span(min(low, high), max(low, high), self.fractional_bits)
+
+    def hull(self, other: Span) -> Span:
+        return Span(min(self.low, other.low), max(self.high, other.high), self.fractional_bits)
+
+
+def span_of(words: Words, fractional_bits: int) -> Span:
+    return Span(int(words.min()), int(words.max()), fractional_bits)
+
+
+def format_span(form: FixedPoint) -> Span:
+    return Span(form.min_word, form.max_word, form.fractional_bits)
+
+
+def finest_grid(needed: Span, limit: Span) -> Grid:
+    """The finest grid that covers ``needed`` (both spans on one grid); spare levels go evenly to both sides, inside
+    ``limit``, the words that can occur at all. With a limit of at most 256 levels nothing is lost.
+    """
+    if min(limit.low, 0) >= max(limit.high, 0) - (LEVELS - 1):
+        needed = limit
+    low, high = min(needed.low, 0), max(needed.high, 0)
+    drop = 0
+    while -(-high // (1 << drop)) - low // (1 << drop) > LEVELS - 1:
+        drop += 1
+    low, high = low >> drop, -(-high >> drop)
+    floor, ceiling = -(-min(limit.low, 0) >> drop), max(limit.high, 0) >> drop
+    if ceiling - floor <= LEVELS - 1:
+        return grid_from(max(floor, -255), needed.fractional_bits - drop)
+    start = low - (LEVELS - 1 - (high - low)) // 2
+    start = max(min(start, 0), -255, floor)
+    return grid_from(
+        min(start, max(ceiling - (LEVELS - 1), -255)) if ceiling - 255 <= 0 else start, needed.fractional_bits - drop
+    )

@@ -1,0 +1,68 @@
+"""Runs a TFLite file through TensorFlow's interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
+
+Kernels = Literal["reference", "default"]
+_BATCH = 4096
+
+
+def run_file(path: Path, inputs: NDArray[Any], kernels: Kernels = "reference") -> NDArray[Any]:
+    """The outputs ``(samples, *shape)`` for ``inputs (samples, *shape)`` of the file's own types.
+
+    ``reference``: TFLite's reference kernels; ``default``: what its users run (XNNPACK where it applies).
+    Raises UnsupportedModelError when the file cannot be run or the inputs are of another type.
+    """
+    return run_tensors(path, inputs, (), kernels)[0]
+
+
+def run_tensors(
+    path: Path, inputs: NDArray[Any], names: tuple[str, ...], kernels: Kernels = "reference"
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """The outputs, and every tensor called one of ``names`` (reference kernels only), ``(samples, *shape)`` each."""
+    interpreter = _open(path, kernels, bool(names))
+    port, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    if inputs.dtype != port["dtype"] or tuple(inputs.shape[1:]) != tuple(port["shape"][1:]):
+        found, wanted = f"{inputs.dtype} {inputs.shape[1:]}", f"{np.dtype(port['dtype'])} {tuple(port['shape'][1:])}"
+        raise UnsupportedModelError(f"its input is {wanted}, not {found}", where=str(path))
+    places = {item["name"]: item["index"] for item in interpreter.get_tensor_details()} if names else {}
+    outputs: list[NDArray[Any]] = []
+    tensors: dict[str, list[NDArray[Any]]] = {name: [] for name in names if name in places}
+    for start in range(0, len(inputs), _BATCH):
+        batch = inputs[start : start + _BATCH]
+        try:
+            interpreter.resize_tensor_input(port["index"], batch.shape)
+            with quiet_stderr():  # XNNPACK announces itself here
+                interpreter.allocate_tensors()
+            interpreter.set_tensor(port["index"], batch)
+            interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise UnsupportedModelError(f"cannot be run: {error}", where=str(path)) from None
+        outputs.append(interpreter.get_tensor(result["index"]))
+        for name, kept in tensors.items():
+            kept.append(interpreter.get_tensor(places[name]))
+    return np.concatenate(outputs), {name: np.concatenate(kept) for name, kept in tensors.items()}
+
+
+def _open(path: Path, kernels: Kernels, keep_tensors: bool) -> Any:
+    tf = load_tensorflow()
+    kinds = tf.lite.experimental.OpResolverType
+    resolver = kinds.BUILTIN_REF if kernels == "reference" else kinds.AUTO
+    try:
+        with quiet_stderr():
+            return tf.lite.Interpreter(
+                model_content=path.read_bytes(), experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_tensors, num_threads=1,
+            )  # fmt: skip
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UnsupportedModelError(
+            f"cannot be opened: {error}", where=str(path), hint="is it a .tflite file?"
+        ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,7 +55,7 @@ class Target(Section):
 def targets_folder() -> Path:
     """The folder of the shipped target files: beside the package in a checkout, inside it when installed."""
     beside = Path(__file__).resolve().parent.parent / "targets"
-    return beside if beside.is_dir() else Path(str(resources.files("toolchain"))) / "targets"
+    return beside if beside.is_dir() else Path(__file__).resolve().parent / "shipped_targets"
 
 
 def load_target(name: str) -> Target:

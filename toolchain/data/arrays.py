@@ -69,10 +69,11 @@ def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
     problems = name_problems(list(clean), title)
     if problems:
         raise problems[0]
+    _check_pair(clean, "train", title)
     notes: tuple[str, ...] = ()
     if "x_validation" not in clean:
         notes = (_cut_validation(clean, section, title),)
-    for part in _PARTS:
+    for part in _PARTS[1:]:
         _check_pair(clean, part, title)
     task, targets = _targets([clean[f"y_{part}"] for part in _PARTS], section.task, title)
     parts = [
@@ -92,10 +93,9 @@ def _numbers(name: str, value: Any, where: str) -> FloatArray:
     bad = np.argwhere(~np.isfinite(clean))
     if len(bad):
         raise DataSourceError(f"array '{name}' holds NaN or infinity, first at {bad[0].tolist()}", where=where)
-    if name.startswith("x_") and clean.ndim < 2:
-        raise DataSourceError(
-            f"array '{name}' has shape {clean.shape}", where=where, allowed="(samples, features) or more dimensions"
-        )
+    if clean.ndim < (2 if name.startswith("x_") else 1) or 0 in clean.shape[1:]:
+        allowed = "(samples, features) or more dimensions" if name.startswith("x_") else "(samples,) or more dimensions"
+        raise DataSourceError(f"array '{name}' has shape {clean.shape}", where=where, allowed=allowed)
     return clean
 
 
@@ -121,7 +121,7 @@ def _check_pair(clean: dict[str, FloatArray], part: str, where: str) -> None:
     x, y = clean[f"x_{part}"], clean[f"y_{part}"]
     if len(x) != len(y) or not len(x):
         raise DataSourceError(
-            f"x_{part} has {len(x)} samples, y_{part} {len(y) if y.ndim else 0}", where=where, allowed="equal, above 0"
+            f"x_{part} has {len(x)} samples, y_{part} {len(y)}", where=where, allowed="equal, above 0"
         )
     for name, found in (("x", x), ("y", y)):
         expected = clean[f"{name}_train"].shape[1:]

@@ -1,0 +1,172 @@
+"""The schema of ``report.json``: every key, documented and stable.
+
+A key is never renamed, and its meaning never changes, while ``schema_version`` stays the same; new keys may appear.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field
+
+from toolchain.report.descriptions import DESCRIPTIONS
+from toolchain.results import (
+    Comparison,
+    EstimateResult,
+    Interval,
+    Record,
+    RemovedGroup,
+    TfliteFile,
+)
+
+SCHEMA_VERSION = 1
+
+
+class BitAccuracy(Comparison):
+    """The verdict: the C-simulation of the hardware against the integer network, word by word, every layer."""
+
+    model: Comparison = Field(description="the second statement: the integer network against the QKeras model")
+
+
+class Estimate(EstimateResult):
+    """Resources, latency and throughput, each with its 80 % interval, and the device they are held against."""
+
+    part: str = Field(description="FPGA part number")
+    clock_period_ns: float = Field(description="clock period that was asked for")
+    device: dict[str, int] = Field(description="what the device holds: dsp, bram_18k, lut, ff (where known)")
+
+
+class PrunedLayer(Record):
+    """One kernel after pruning."""
+
+    name: str = Field(description="name of the layer")
+    kind: str = Field(description="kind of layer")
+    shape_before: tuple[int, ...] = Field(description="shape of the kernel before neurons or filters were cut out")
+    shape: tuple[int, ...] = Field(description="shape of the kernel that is left")
+    parameters_before: int = Field(description="kernel and bias before pruning")
+    parameters: int = Field(description="kernel and bias that are left, zeros included")
+    weights_before: int = Field(description="weights of the kernel before pruning")
+    weights: int = Field(description="weights of the kernel that are left, zeros included")
+    zeros: int = Field(description="zeros among the weights that are left")
+    sparsity: float = Field(description="zeros / weights that are left, as a fraction")
+
+
+class Pruning(Record):
+    """What pruning took away."""
+
+    sparsity: float = Field(description="fraction of the kernel weights before pruning that are gone: zero or cut out")
+    remaining_sparsity: float = Field(description="zeros / weights over the kernels that are left")
+    parameters_before: int = Field(description="kernels and biases before pruning")
+    parameters_after: int = Field(description="kernels and biases left, zeros included")
+    layers: tuple[PrunedLayer, ...] = Field(description="every kernel, in the order of the model")
+    removed: tuple[RemovedGroup, ...] = Field(description="layers that lost neurons or filters")
+
+
+class Accuracy(Record):
+    """The task metric on the test part, stage by stage, each with its 95 % interval; null where it was not measured."""
+
+    metric: str = Field(description="rmse or accuracy")
+    unit: str = Field(description="unit of the metric; empty for a fraction")
+    lower_is_better: bool = Field(description="true for errors")
+    float: Interval | None = Field(description="the float model")
+    pruned: Interval | None = Field(description="the pruned float model")
+    quantized: Interval | None = Field(description="the QKeras model")
+    hls: Interval | None = Field(description="the hardware's own words, from the C-simulation")
+    tflite_float32: Interval | None = Field(description="the float32 ARM artefact")
+    tflite_int8: Interval | None = Field(description="the int8 ARM artefact; null when it was skipped")
+    baselines: dict[str, Interval] = Field(description="what predicting without a model gives, by its name")
+    missing: dict[str, str] = Field(description="stage -> why its metric was not measured")
+
+
+class TfliteAgreement(Record):
+    """How far the int8 artefact's output words are from the network's, on the int8 output grid."""
+
+    equal_words_share: float | None = Field(description="fraction of output words that are equal")
+    largest_word_difference: int | None = Field(description="largest difference, in int8 words")
+
+
+class Budget(Record):
+    """The project's upper bounds and the device's size."""
+
+    met: bool | None = Field(description="true: nothing is exceeded; false: see problems; null: nothing was estimated")
+    limits: dict[str, float] = Field(description="the bounds that project.toml sets")
+    problems: tuple[str, ...] = Field(description="what is exceeded, and what to change")
+
+
+class Stage(Record):
+    """How one stage of this run went."""
+
+    name: str = Field(description="name of the stage")
+    seconds: float = Field(description="wall time in this run")
+    cached: bool = Field(description="true: nothing it depends on had changed, so its stored result was used")
+
+
+class SkippedStage(Record):
+    """A stage that did not run."""
+
+    name: str = Field(description="name of the stage")
+    why: str = Field(description="the reason, for people")
+
+
+class DataSummary(Record):
+    """The data behind the figures."""
+
+    source: str = Field(description="where the samples come from, for people")
+    task: Literal["regression", "binary", "multiclass"] = Field(description="kind of task")
+    counts: dict[str, int] = Field(description="samples in train, validation and test")
+    first_test_time: str = Field(description="first time step of the test part")
+    last_test_time: str = Field(description="last time step of the test part")
+    notes: tuple[str, ...] = Field(description="what was found and done when loading")
+    sha256: str = Field(description="of the prepared samples")
+
+
+class TargetSummary(Record):
+    """The device this was built for."""
+
+    name: str = Field(description="name of the target file")
+    title: str = Field(description="the device, for people")
+    part: str = Field(description="FPGA part; empty when the target has none")
+    arm_core: str = Field(description="ARM core; empty when the target has none")
+
+
+class Report(Record):
+    """``report.json``."""
+
+    schema_version: Literal[1] = Field(description="version of this schema")
+    project: str = Field(description="name of the project")
+    description: str = Field(description="the project's own description")
+    target: TargetSummary = Field(description="the device")
+    created: str = Field(description="when the report was written: ISO 8601, UTC")
+    toolchain_version: str = Field(description="version of this package")
+    exit_code: int = Field(description="exit code of the build: 0, 4 (does not fit) or 5 (bit mismatch)")
+    bit_accuracy: BitAccuracy = Field(description="the verdict")
+    estimate: Estimate | None = Field(description="null when the target has no FPGA or the stage was skipped")
+    pruning: Pruning | None = Field(description="null when the stage was skipped")
+    accuracy: Accuracy = Field(description="the task metric through the stages, beside the baselines")
+    tflite: tuple[TfliteFile, ...] = Field(description="the ARM artefacts; paths are relative to report.json")
+    tflite_skipped: dict[str, str] = Field(description="kind of artefact -> why it was not made")
+    tflite_agreement: TfliteAgreement | None = Field(description="null without an int8 artefact")
+    budget: Budget = Field(description="what must not be exceeded")
+    stages: tuple[Stage, ...] = Field(description="the stages of the run that wrote this report, in order")
+    skipped_stages: tuple[SkippedStage, ...] = Field(description="stages that did not run, and why")
+    tool_versions: dict[str, str] = Field(description="versions of the packages and the compiler that took part")
+    options: dict[str, Any] = Field(description="project.toml with every default and --set filled in")
+    data: DataSummary = Field(description="the data behind the figures")
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        from toolchain.report.notebook import html_table
+
+        return html_table(self)
+
+
+def schema_json() -> str:
+    """The JSON schema of report.json, as docs/report.schema.json holds it: every property has its description."""
+    schema = Report.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    for name, record in schema["$defs"].items():
+        for key, entry in record.get("properties", {}).items():
+            if "description" not in entry:
+                entry["description"] = DESCRIPTIONS[f"{name}.{key}" if f"{name}.{key}" in DESCRIPTIONS else key]
+    return json.dumps(schema, indent=1, sort_keys=False) + "\n"

@@ -45,7 +45,7 @@ def sequential(keras: Any, shape: tuple[int, ...] = (6, 2)) -> Any:
         [
             keras.Input(shape, name="samples"),
             layers.Conv1D(3, 3, padding="causal", name="conv"),
-            layers.BatchNormalization(name="norm1"),
+            layers.BatchNormalization(name="norm1", epsilon=0.05, momentum=0.9),
             layers.ReLU(name="relu"),
             layers.BatchNormalization(name="norm2", center=False),
             layers.Dropout(0.2, name="drop"),

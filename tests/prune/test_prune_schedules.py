@@ -17,7 +17,7 @@ from toolchain.prune.schedules import Steps, first_resting_epoch, sparsity_at, s
 def test_our_formula_is_what_tfmot_computes(schedule: str, power: float) -> None:
     tf = load_tensorflow()
     section = PruneSection(
-        schedule=schedule, power=power, initial_sparsity=0.2, final_sparsity=0.8, begin_step=5, frequency=4  # type: ignore[arg-type]
+        schedule=schedule, power=power, initial_sparsity=0.2, final_sparsity=0.8, begin_step=5, frequency=4
     )  # fmt: skip
     steps = Steps(5, 45, 60)
     theirs = tfmot_schedule(section, steps)

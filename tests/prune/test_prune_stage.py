@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataResult, Model
 
 
 def _prune(trained: tuple[DataResult, ModelResult], folder: Path, seed: int = 0, **options: object) -> PruneResult:
-    section = PruneSection(**{"epochs": 4, "frequency": 2, **options})  # type: ignore[arg-type]
+    section = PruneSection(**{"epochs": 4, "frequency": 2, **options})
     result = prune(*trained, section, _job(folder, seed))
     result.at(folder)
     return result

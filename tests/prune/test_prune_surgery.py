@@ -106,7 +106,7 @@ def test_a_constant_unit_before_padding_stays() -> None:
 @settings(max_examples=60, deadline=None)
 @given(chains(), st.floats(0, 0.99), st.sampled_from(["l1", "l2"]))
 def test_the_asked_for_share_of_least_units_goes_and_outputs_stay(chain: Chain, share: float, criterion: str) -> None:
-    section = PruneSection(structured_sparsity=share, criterion=criterion, skip=("each_step",))  # type: ignore[arg-type]
+    section = PruneSection(structured_sparsity=share, criterion=criterion, skip=("each_step",))
     cut = surgery.remove_least(chain, section)
     for old, new in zip(chain.kernels()[:-1], cut.kernels()[:-1], strict=True):
         assert old.kernel is not None

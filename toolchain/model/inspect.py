@@ -166,7 +166,7 @@ def _require_chain(items: list[Any], config: dict[str, Any], path: Path) -> None
         if item["class_name"] == "InputLayer":
             if previous:
                 raise UnsupportedModelError("has several inputs", where=str(path), allowed="one input, a plain chain")
-        elif not previous or sources != [previous]:
+        elif sources != [previous]:
             raise UnsupportedModelError(
                 f"reads {', '.join(sources) or 'nothing'} and not just the layer before it",
                 where=f"{path}: layer '{name}'", allowed="a plain chain of layers, each used once",

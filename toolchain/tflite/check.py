@@ -14,6 +14,7 @@ from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.bounds import LayerBound, bound_differences
 from toolchain.tflite.emulation import emulate
 from toolchain.tflite.grids import Int8Array
+from toolchain.tflite.lowering import port_span
 from toolchain.tflite.operators import Int8Model
 from toolchain.tflite.reader import read_summary
 from toolchain.tflite.runtime import run_file, run_tensors
@@ -66,8 +67,9 @@ def check_file(path: Path, model: Int8Model, network: FixedPointNetwork, inputs:
 def network_words(network: FixedPointNetwork, model: Int8Model, inputs: Int8Array) -> Words:
     """The network's result words for the real values that the int8 words ``inputs`` stand for."""
     node, grid = network.inputs[0], model.input.grid
-    words = grid.words_of(inputs) << (node.result.fractional_bits - grid.fractional_bits)
-    words = np.clip(words, node.result.min_word, node.result.max_word)
+    span = port_span(node, grid)
+    words = np.clip(grid.words_of(inputs), span.low, span.high)
+    words = words << (node.result.fractional_bits - grid.fractional_bits)
     return run(network, {node.name: words})[network.outputs[0]]
 
 

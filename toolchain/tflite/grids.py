@@ -82,6 +82,11 @@ class Span:
         low, high = max(self.low, limit.low), min(self.high, limit.high)
         return Span(min(low, high), max(low, high), self.fractional_bits)
 
+    def coarser(self, drop: int) -> Span:
+        """The words inside it of the grid with ``drop`` fractional bits less, zero among them."""
+        low, high = _ceiling(min(self.low, 0), drop), max(self.high, 0) >> drop
+        return Span(low, high, self.fractional_bits - drop)
+
     def hull(self, other: Span) -> Span:
         return Span(min(self.low, other.low), max(self.high, other.high), self.fractional_bits)
 
@@ -95,21 +100,22 @@ def format_span(form: FixedPoint) -> Span:
 
 
 def finest_grid(needed: Span, limit: Span) -> Grid:
-    """The finest grid that covers ``needed`` (both spans on one grid); spare levels go evenly to both sides, inside
-    ``limit``, the words that can occur at all. With a limit of at most 256 levels nothing is lost.
+    """The finest grid that covers ``needed`` (both spans on one grid, zero always included).
+
+    ``limit`` holds the words that can occur at all: with at most 256 of them nothing is lost; else spare levels go
+    evenly to both sides, inside the limit. An end can lie up to one step inside the limit's.
     """
-    if min(limit.low, 0) >= max(limit.high, 0) - (LEVELS - 1):
+    if max(limit.high, 0) - min(limit.low, 0) < LEVELS:
         needed = limit
     low, high = min(needed.low, 0), max(needed.high, 0)
     drop = 0
-    while -(-high // (1 << drop)) - low // (1 << drop) > LEVELS - 1:
+    while _ceiling(high, drop) - (low >> drop) >= LEVELS:
         drop += 1
-    low, high = low >> drop, -(-high >> drop)
-    floor, ceiling = -(-min(limit.low, 0) >> drop), max(limit.high, 0) >> drop
-    if ceiling - floor <= LEVELS - 1:
-        return grid_from(max(floor, -255), needed.fractional_bits - drop)
-    start = low - (LEVELS - 1 - (high - low)) // 2
-    start = max(min(start, 0), -255, floor)
-    return grid_from(
-        min(start, max(ceiling - (LEVELS - 1), -255)) if ceiling - 255 <= 0 else start, needed.fractional_bits - drop
-    )
+    inside = limit.coarser(drop)
+    start = (low >> drop) - (LEVELS - 1 - _ceiling(high, drop) + (low >> drop)) // 2
+    start = max(min(start, inside.high - (LEVELS - 1)), inside.low)
+    return grid_from(min(max(start, 1 - LEVELS), 0), inside.fractional_bits)
+
+
+def _ceiling(word: int, drop: int) -> int:
+    return -(-word >> drop)

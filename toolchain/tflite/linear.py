@@ -13,6 +13,7 @@ from toolchain.tflite.kernels import Sum, express, largest_sum
 from toolchain.tflite.operators import LinearOperator, NotExpressibleError, Tensor
 
 _ENOUGH_SPARE_BITS = 2
+_ANY_GAIN = 64  # beyond every word's bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def build_linear(node: Dense | Convolution, source: Tensor, output: Tensor, targ
     kernel = np.stack([_scaled(words[:, c], gain) for c, gain in enumerate(gains)], axis=1)
     _check_lowest(kernel, node)
     shift = [sum_bits + gain - output.grid.fractional_bits for gain in gains]
-    spare = [max(gain - bits, 0) for gain, bits in zip(gains, finer, strict=True)]
+    spare = [max(gain - max(bits, 0), 0) for gain, bits in zip(gains, finer, strict=True)]
     rounding = target.rounding or (Rounding.RND if min(spare) >= _ENOUGH_SPARE_BITS else Rounding.RND_INF)
     twice = not isinstance(node, Dense)
     ties = [express(rounding, n, Sum(bits, target.relu, twice)) for n, bits in zip(shift, spare, strict=True)]
@@ -66,22 +67,22 @@ def build_linear(node: Dense | Convolution, source: Tensor, output: Tensor, targ
 
 
 def _finer_bits(bias: int, gap: int) -> int:
-    """How many bits ``bias`` has below the products' grid, when its own grid is ``gap`` bits finer."""
+    """How many bits ``bias`` has below the products' grid (negative: above), its own grid being ``gap`` bits finer."""
     if bias == 0:
-        return 0
+        return -_ANY_GAIN
     trailing_zeros = (bias & -bias).bit_length() - 1
-    return max(0, gap - trailing_zeros)
+    return gap - trailing_zeros
 
 
 def _gain(words: Words, finer: int, layer: str) -> int:
     """The power of two that the channel's kernel words are multiplied by: at most what int8 and the purpose allow."""
     low, high = int(words.min(initial=0)), int(words.max(initial=0))
-    for gain in range(finer + _ENOUGH_SPARE_BITS, 0, -1):
+    for gain in range(max(finer, 0) + _ENOUGH_SPARE_BITS, 0, -1):
         if max(-low, high) << gain <= 127:
             return gain
     if low >= -128 and high <= 127:
         return 0
-    for gain in range(-1, -64, -1):
+    for gain in range(-1, -_ANY_GAIN, -1):
         if ((words >> -gain) << -gain != words).any():
             break
         if low >> -gain >= -128 and high >> -gain <= 127:

@@ -23,8 +23,8 @@ from toolchain.network.nodes import (
     Requantize,
     Reshape,
 )
-from toolchain.network.ranges import Range, accumulate, full_range
-from toolchain.tflite.grids import LEVELS, Grid, format_span, grid_from
+from toolchain.network.ranges import Range, accumulate
+from toolchain.tflite.grids import LEVELS, Grid, Span, format_span, grid_from
 from toolchain.tflite.linear import Target, build_linear
 from toolchain.tflite.operators import (
     Int8Model,
@@ -135,10 +135,9 @@ class _Lowering:
         return Target(self.ports.output, None, formats.relu, formats.lossy is None, ()), found.through(form)
 
     def _limit_input(self, node: Node) -> None:
-        """A port narrower than 8 bits: words that the network's input cannot hold are saturated first."""
-        if node.result.fractional_bits != self.ports.input.fractional_bits:
-            return
-        span, grid = format_span(node.result), self.ports.input
+        """int8 words that the network's input format cannot hold are saturated first."""
+        grid = self.ports.input
+        span = port_span(node, grid)
         if span.low > grid.low:
             self._append(LimitOperator, node, grid, bound=span.low, upper=False)
         if span.high < grid.high:
@@ -221,11 +220,13 @@ def _chain(network: FixedPointNetwork) -> list[Node]:
     return nodes
 
 
+def port_span(node: Node, grid: Grid) -> Span:
+    """The words on the port's grid that the network's input format holds."""
+    return format_span(node.result).coarser(node.result.fractional_bits - grid.fractional_bits)
+
+
 def _port_range(node: Node, grid: Grid) -> Range:
     """What the port can hold after its limits."""
-    span = format_span(node.result)
-    full = full_range(FixedPoint(True, 40, grid.fractional_bits), node.shape)
-    low, high = grid.low, grid.high
-    if grid.fractional_bits == node.result.fractional_bits:
-        low, high = max(low, span.low), min(high, span.high)
-    return Range(np.full_like(full.low, low), np.full_like(full.high, high), grid.fractional_bits)
+    span = port_span(node, grid)
+    low, high = max(grid.low, span.low), min(grid.high, span.high)
+    return Range(np.full(node.shape, low, dtype=object), np.full(node.shape, high, dtype=object), grid.fractional_bits)

@@ -1,10 +1,14 @@
 """The 8-bit grids of the input and output port.
 
-A port whose format has at most 256 levels keeps it, exactly. A wider one is cut to 256 levels: the input port covers
-the training part with its own width more on both sides, inside what the network's input format holds; the output port
-covers the training part's results, with half their width more on both sides for classes; a regression's port instead
-covers where the results go as all inputs move together to 7/8 of the way to the input port's ends, because prices
-leave the range that training saw. Beyond its ends a port saturates.
+A port whose format has at most 256 levels keeps it, exactly. A wider one is cut to 256 levels:
+
+- classes: the input port covers the training part with its own width more on both sides, the output port the training
+  part's results with half their width more on both sides;
+- regression: prices leave the range that training saw, so the input port covers the network's whole input format, whose
+  headroom was chosen for that, and the output port covers the results as all inputs move together to 7/8 of the way to
+  the input port's ends.
+
+Beyond its ends a port saturates.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ def choose_ports(network: FixedPointNetwork, train_words: Words, extrapolates: b
     bits = node.result.fractional_bits
     limit = format_span(node.result)
     seen = span_of(train_words, bits)
-    input_grid = finest_grid(seen.widened(1.0).within(limit), limit)
+    input_grid = finest_grid(limit if extrapolates else seen.widened(1.0).within(limit), limit)
     output = network.outputs[0]
     step = max(1, len(train_words) // _CALIBRATION_SAMPLES)
     result_bits = network[output].result.fractional_bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,7 +58,8 @@ def _open(path: Path, kernels: Kernels, keep_tensors: bool) -> Any:
     kinds = tf.lite.experimental.OpResolverType
     resolver = kinds.BUILTIN_REF if kernels == "reference" else kinds.AUTO
     try:
-        with quiet_stderr():
+        with quiet_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # announces the package that will replace this one
             return tf.lite.Interpreter(
                 model_content=path.read_bytes(), experimental_op_resolver_type=resolver,
                 experimental_preserve_all_tensors=keep_tensors, num_threads=1,

@@ -276,11 +276,11 @@ def figures(name: str = "dense") -> Figures:
     return Figures(weights, Predictions("value", "index points", days, truth, float_model, hardware, SAMPLES))
 
 
-def class_figures() -> Figures:
+def class_figures(simulated: bool = True) -> Figures:
     """Probabilities of a direction, the last 240 of 8,000 samples."""
     random = np.random.default_rng(3)
     minutes = np.datetime64("2025-03-01T09:00", "ns").astype(np.int64) + np.arange(240) * 300 * 10**9
     truth = random.integers(0, 2, 240).astype(np.float64)
     float_model = np.clip(0.5 + 0.08 * (truth - 0.5) + random.normal(0, 0.05, 240), 0, 1)
-    hardware = np.round(float_model * 64) / 64
+    hardware = np.round(float_model * 64) / 64 if simulated else np.zeros(0)
     return Figures((), Predictions("probability", "", minutes, truth, float_model, hardware, 8000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +41,11 @@ class Predictions:
     float_model: FloatArray
     hardware: FloatArray
     samples: int  # of the whole test part
+
+    def last(self, count: int) -> Predictions:
+        """The same, of the last ``count`` samples alone."""
+        series = {name: getattr(self, name)[-count:] for name in ("time", "truth", "float_model", "hardware")}
+        return replace(self, **series)
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,16 +68,32 @@ def _toml(value: Any) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
+        finalize=_keep_together,
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("plain", "percent", "file_size", "duration", "metric_value", "metric_interval", "shape", "word_value"):
+    for name in (
+        "plain",
+        "counted",
+        "percent",
+        "file_size",
+        "duration",
+        "metric_value",
+        "metric_interval",
+        "shape",
+        "word_value",
+    ):
         environment.filters[name] = getattr(numerals, name)
     environment.filters["estimated_interval"] = numerals.estimated_interval
     return environment
+
+
+def _keep_together(value: Any) -> Any:
+    """A number and its percent sign stay on one line."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 @cache

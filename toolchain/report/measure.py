@@ -83,7 +83,8 @@ def accuracy_problems(project: Project, metric: str, accuracies: dict[str, Inter
     return [
         BudgetError(
             f"the {metric} of stage '{last}' is {loss:.2%} worse than the float model's",
-            where="[budget] accuracy_loss", allowed=f"at most {allowed:.2%}", hint="a lower prune.final_sparsity, more bits or more epochs",
+            where="[budget] accuracy_loss", allowed=f"at most {allowed:.2%}",
+            hint="a lower prune.final_sparsity, more bits or more epochs",
         )
     ]  # fmt: skip
 

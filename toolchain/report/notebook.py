@@ -19,7 +19,7 @@ def html_table(report: Report) -> str:
     if found.mismatch:
         rows.append(_ROW.format("first mismatch", "; ".join(mismatch_lines(found.mismatch))))
     for figure in key_figures(report):
-        rows.append(_ROW.format(figure.label, figure.value + (f" ({figure.note})" if figure.note else "")))
+        rows.append(_ROW.format(figure.label, figure.text + (f" ({figure.note})" if figure.note else "")))
     rows.append(_ROW.format("budget", " ".join((budget_statement(report), *report.budget.problems))))
     caption = Markup('<caption style="text-align:left"><strong>{} {}: {} for {}</strong></caption>').format(
         _TONES[found.tone], found.words, report.project, report.target.title

@@ -17,6 +17,16 @@ def plain(value: float, significant: int = 3) -> str:
     return f"{value:,.{digits}f}" if digits <= 8 else f"{value:.2e}"
 
 
+def tick(value: float) -> str:
+    """A round number on an axis, no digit more than it needs."""
+    return f"{value:,.10g}"
+
+
+def counted(number: float, noun: str) -> str:
+    """``1 cycle``, ``17 cycles``."""
+    return f"{plain(number)} {noun}" + ("" if number == 1 else "s")
+
+
 def percent(fraction: float) -> str:
     """0.034 is ``3.4 %``; what is not zero is never shown as zero, what is not all never as 100 %."""
     if 0 < fraction < 0.0005:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolchain.report import svg
 from toolchain.report.figures import LayerHistogram, Predictions
-from toolchain.report.numerals import metric_interval, metric_value, plain
+from toolchain.report.numerals import counted, metric_interval, metric_value, plain, tick
 from toolchain.report.statements import AccuracyRow
 from toolchain.results import Estimated, FloatArray, Interval
 
@@ -77,7 +77,8 @@ def accuracy_strip(interval: Interval, axis: Axis, metric: str, baseline: bool) 
 
 def accuracy_scale(axis: Axis, metric: str) -> Markup:
     """The labels of the strips' common axis."""
-    parts = [svg.label(axis.place(tick), 12, metric_value(tick, metric)) for tick in svg.ticks(axis.low, axis.high, 3)]
+    write = percent if metric == "accuracy" else tick
+    parts = [svg.label(axis.place(level), 12, write(level)) for level in svg.ticks(axis.low, axis.high, 4)]
     return svg.figure(16, "scale of the intervals", parts)
 
 
@@ -103,7 +104,7 @@ def histogram(layer: LayerHistogram) -> Markup:
         svg.label(0, _HISTOGRAM_HEIGHT - 4, plain(-largest)),
         svg.label(50, _HISTOGRAM_HEIGHT - 4, "0"),
         svg.label(100, _HISTOGRAM_HEIGHT - 4, plain(largest)),
-        svg.label(0, 11, f"{top:,.0f} weights a bin"),
+        svg.label(0, 11, f"highest bar: {counted(top, 'weight')}"),
     ]
     area = svg.data_area(18, height, parts)
     return svg.figure(_HISTOGRAM_HEIGHT, description, [area, svg.rule(18 + height, "axis"), *labels])
@@ -155,7 +156,7 @@ def meter(found: Estimated, available: int, limit: float | None) -> Markup:
             f"{100 * available / top:.2f}"
         ),
         Markup('<rect class="fill {}" x="0" y="7" width="{}%" height="8" rx="4"/>').format(
-            over, f"{max(value, 0.6):.2f}"
+            over, f"{max(value, 0.6 if value else 0):.2f}"
         ),
         Markup('<line class="whisker" x1="{}%" x2="{}%" y1="11" y2="11"/>').format(f"{low:.2f}", f"{high:.2f}"),
     ]
@@ -184,14 +185,16 @@ def _over_time(
 ) -> Markup:
     low, high = span
     top, bottom = 18, height - 22
-    content = []
-    for tick in svg.ticks(low, high, 4 if height > 150 else 2):
-        down = top + (bottom - top) * (high - tick) / (high - low)
-        content += [svg.rule(down), svg.label(0, down - 4, plain(tick), "start")]
+    rules, content, gutter = [], [], 0
+    for level in svg.ticks(low, high, 4 if height > 150 else 2):
+        down = top + (bottom - top) * (high - level) / (high - low)
+        rules.append(svg.rule(down))
+        content.append(svg.side_label(down, tick(level)))
+        gutter = max(gutter, svg.label_width(tick(level)))
     first, last = float(found.time[0]), float(found.time[-1])
     for time, text in svg.time_ticks(found.time):
         content.append(svg.label(100 * (time - first) / ((last - first) or 1.0), height - 5, text))
-    return svg.figure(height, description, [*content, svg.data_area(top, bottom - top, parts)])
+    return svg.figure(height, description, [*rules, svg.data_area(top, bottom - top, parts), *content], gutter)
 
 
 def _across(time: NDArray[np.int64]) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from toolchain.report.numerals import duration, estimated_interval, file_size, metric_value, percent, plain
+from toolchain.report.numerals import counted, duration, estimated_interval, file_size, metric_value, percent, plain
 from toolchain.report.schema import Report
 from toolchain.results import Comparison, Interval, Mismatch
 
@@ -36,7 +36,12 @@ class KeyFigure:
 
     label: str
     value: str
+    unit: str = ""
     note: str = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join(part for part in (self.value, self.unit) if part)
 
 
 @dataclass(frozen=True)
@@ -144,14 +149,15 @@ def _task(report: Report) -> KeyFigure | None:
     if shown is None:
         return None
     interval: Interval = getattr(found, shown)
-    unit = f" {found.unit}" if found.unit else ""
     notes = [loss_words(report)] if shown == "hls" else [STAGE_LABELS[shown]]
     best = best_baseline(report)
     if best:
         notes.append(f"{best[0]}: {metric_value(best[1].value, found.metric)}")
     name = "RMSE" if found.metric == "rmse" else found.metric.capitalize()
     where = "in hardware" if shown == "hls" else ""
-    return KeyFigure(f"{name} {where}".strip(), metric_value(interval.value, found.metric) + unit, "; ".join(notes))
+    return KeyFigure(
+        f"{name} {where}".strip(), metric_value(interval.value, found.metric), found.unit, "; ".join(notes)
+    )
 
 
 def _design(report: Report) -> list[KeyFigure]:
@@ -159,7 +165,7 @@ def _design(report: Report) -> list[KeyFigure]:
     if report.pruning:
         pruned = report.pruning
         note = f"{pruned.parameters_before:,} → {pruned.parameters_after:,} parameters, zeros included"
-        figures.append(KeyFigure("Sparsity", percent(pruned.sparsity), note))
+        figures.append(KeyFigure("Sparsity", percent(pruned.sparsity), note=note))
     if report.estimate:
         found = report.estimate
         share = found.share.get(found.limiting)
@@ -167,14 +173,12 @@ def _design(report: Report) -> list[KeyFigure]:
         fits = "fits" if found.fits else "does not fit"
         label = RESOURCES.get(found.limiting, found.limiting)
         value = getattr(found, found.limiting, None)
-        shown = f"{plain(value.value)} {label}" if value is not None else label
-        figures.append(KeyFigure("Largest resource", shown, f"{of}, {fits}; grade {found.grade}"))
-        cycles = f"{plain(found.latency_cycles.value)} cycles, II {plain(found.initiation_interval.value)}"
+        shown = plain(value.value) if value is not None else "–"
+        figures.append(KeyFigure("Largest resource", shown, label, f"{of}, {fits}; grade {found.grade}"))
+        cycles = f"{counted(found.latency_cycles.value, 'cycle')}, II {plain(found.initiation_interval.value)}"
         interval = estimated_interval(found.latency_ns)
         figures.append(
-            KeyFigure(
-                "Latency", f"{plain(found.latency_ns.value)} ns", cycles + (f"; {interval} ns" if interval else "")
-            )
+            KeyFigure("Latency", plain(found.latency_ns.value), "ns", cycles + (f"; {interval} ns" if interval else ""))
         )
     return figures
 
@@ -183,7 +187,7 @@ def _artefact(report: Report) -> list[KeyFigure]:
     smallest = min(report.tflite, key=lambda file: file.size_bytes, default=None)
     if smallest is None:
         return []
-    return [KeyFigure("ARM artefact", file_size(smallest.size_bytes), f"TFLite {smallest.kind}")]
+    return [KeyFigure("ARM artefact", *file_size(smallest.size_bytes).split(), f"TFLite {smallest.kind}")]
 
 
 def total_time(report: Report) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from toolchain.report.numerals import plain
+from toolchain.report.numerals import tick
 from toolchain.results import FloatArray
 
 #: The data area's own coordinates.
@@ -33,10 +33,10 @@ def ticks(low: float, high: float, wanted: int) -> tuple[float, ...]:
 
 
 def time_ticks(time: NDArray[np.int64]) -> tuple[tuple[float, str], ...]:
-    """Two to six (time, label): dates for nanoseconds since 1970, else counts."""
+    """At most four (time, label): dates for nanoseconds since 1970, else counts."""
     low, high = int(time[0]), int(time[-1])
     if low < 10**15:  # no date since January 1970 is so small a number of nanoseconds: these are counts
-        return tuple((tick, plain(tick)) for tick in ticks(low, high, 4))
+        return tuple((place, tick(place)) for place in ticks(low, high, 4))
     for unit, form in (("Y", "%Y"), ("M", "%b %Y"), ("D", "%-d %b"), ("h", "%-d %b %H:%M"), ("m", "%H:%M")):
         whole = np.arange(
             np.datetime64(low, "ns").astype(f"M8[{unit}]"), np.datetime64(high, "ns").astype(f"M8[{unit}]") + 1
@@ -44,7 +44,7 @@ def time_ticks(time: NDArray[np.int64]) -> tuple[tuple[float, str], ...]:
         starts = [(float(start.astype("M8[ns]").astype(np.int64)), start.astype("M8[s]").item()) for start in whole]
         inside = [(place, date.strftime(form)) for place, date in starts if low <= place <= high]
         if len(inside) >= 3:
-            return tuple(inside[:: -(-len(inside) // 5)])
+            return tuple(inside[:: -(-len(inside) // 4)])
     return ((float(low), str(np.datetime64(low, "ns"))[:16]),)
 
 
@@ -79,11 +79,22 @@ def data_area(top: int, height: int, content: Iterable[Markup]) -> Markup:
     ).format(top, height, EXTENT, EXTENT, Markup("").join(content))
 
 
-def figure(height: int, description: str, content: Iterable[Markup]) -> Markup:
-    """A figure as wide as its place."""
-    return Markup('<svg class="plot" role="img" aria-label="{}" width="100%" height="{}">{}</svg>').format(
-        description, height, Markup("").join(content)
+def figure(height: int, description: str, content: Iterable[Markup], gutter: int = 0) -> Markup:
+    """A figure as wide as its place, less ``gutter`` pixels at the left for the labels beside it."""
+    inset = Markup(' style="margin-left:{0}px;width:calc(100% - {0}px)"').format(gutter) if gutter else Markup("")
+    return Markup('<svg class="plot" role="img" aria-label="{}" width="100%" height="{}"{}>{}</svg>').format(
+        description, height, inset, Markup("").join(content)
     )
+
+
+def side_label(down: float, text: str) -> Markup:
+    """Text in the gutter, beside the height ``down``."""
+    return Markup('<text class="label" x="-8" y="{}" text-anchor="end">{}</text>').format(f"{down + 4:.1f}", text)
+
+
+def label_width(text: str) -> int:
+    """Pixels that a label and its distance to the figure take; a little more than the widest common font needs."""
+    return 12 + 7 * len(text)
 
 
 def rule(down: float, kind: str = "grid") -> Markup:
@@ -93,9 +104,9 @@ def rule(down: float, kind: str = "grid") -> Markup:
 
 def label(percent_across: float, down: float, text: str, anchor: str = "middle") -> Markup:
     """Text at a percentage of the width, kept inside the figure at its edges."""
-    if anchor == "middle" and percent_across < 6:
+    if anchor == "middle" and percent_across < 9:
         anchor = "start"
-    elif anchor == "middle" and percent_across > 94:
+    elif anchor == "middle" and percent_across > 91:
         anchor = "end"
     return Markup('<text class="label" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
         f"{percent_across:.2f}", f"{down:.1f}", anchor, text

@@ -131,3 +131,10 @@ prepare(DataSection(), Job(Path({str(tmp_path)!r}), Path()))
 assert not {{"arch", "tensorflow", "tf_keras", "matplotlib"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_long_column_of_mixed_cells_is_read_in_silence(tmp_path: Path) -> None:
+    rows = [f"2024-01-01,{'x' if i == 400_000 else i}" for i in range(400_001)]
+    table = sources.read_csv(write(tmp_path, "date,close\n" + "\n".join(rows)))
+    assert table["close"].iloc[-1] == "x"

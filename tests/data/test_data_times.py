@@ -37,6 +37,7 @@ def test_whole_floats_are_read_as_numbers() -> None:
     assert (read((EXPECTED // 10**9).astype(float)) == EXPECTED).all()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("values", "row"),
     [
@@ -48,6 +49,8 @@ def test_whole_floats_are_read_as_numbers() -> None:
         ([1706572800.0, np.nan], 2),
         (["2024-01-30", "yesterday"], 2),
         (["2024-01-30", None], 2),
+        ([10**20, 10**20 + 1], 1),
+        ([True, False], 1),
         (["09:30", "09:35"], 1),
         (["01/30/2024", "31/01/2024"], 2),  # no order of day and month fits both
         (["1600-01-30", "1600-01-31"], 1),

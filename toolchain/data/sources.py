@@ -68,7 +68,11 @@ def read_csv(path: Path) -> Any:
             # pandas drops the last fields of rows longer than the header, and only warns
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
-                path, index_col=False, encoding="utf-8-sig", compression="gzip" if path.suffix == ".gz" else None
+                path,
+                index_col=False,
+                low_memory=False,
+                encoding="utf-8-sig",
+                compression="gzip" if path.suffix == ".gz" else None,
             )
     except pd.errors.ParserWarning:
         raise DataSourceError(f"has rows with more than the header's {len(names)} fields", where=str(path)) from None

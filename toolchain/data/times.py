@@ -93,7 +93,7 @@ def _from_text(found: pd.Series[Any], place: str) -> Stamps:
 
 
 def _parse(found: pd.Series[Any], form: str) -> pd.Series[Any]:
-    return pd.to_datetime(found, format=form, errors="coerce", utc=True)
+    return pd.to_datetime(found.astype("string"), format=form, errors="coerce", utc=True)
 
 
 def _nanoseconds(parsed: pd.Series[Any], found: pd.Series[Any], place: str) -> Stamps:

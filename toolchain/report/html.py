@@ -15,6 +15,8 @@ from toolchain.report.figures import Figures
 from toolchain.report.schema import Report
 
 _FOLDER = Path(__file__).parent
+_FILTERS = ("plain", "counted", "percent", "file_size", "duration", "shape", "word_value")
+_FILTERS += ("metric_value", "metric_interval", "estimated_interval")
 
 
 def render(report: Report, figures: Figures) -> str:
@@ -75,19 +77,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
-        "plain",
-        "counted",
-        "percent",
-        "file_size",
-        "duration",
-        "metric_value",
-        "metric_interval",
-        "shape",
-        "word_value",
-    ):
+    for name in _FILTERS:
         environment.filters[name] = getattr(numerals, name)
-    environment.filters["estimated_interval"] = numerals.estimated_interval
     return environment
 
 

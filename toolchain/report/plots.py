@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolchain.report import svg
 from toolchain.report.figures import LayerHistogram, Predictions
-from toolchain.report.numerals import counted, metric_interval, metric_value, plain, tick
+from toolchain.report.numerals import counted, metric_interval, metric_value, percent, plain, tick
 from toolchain.report.statements import AccuracyRow
 from toolchain.results import Estimated, FloatArray, Interval
 
@@ -193,7 +193,7 @@ def _over_time(
         gutter = max(gutter, svg.label_width(tick(level)))
     first, last = float(found.time[0]), float(found.time[-1])
     for time, text in svg.time_ticks(found.time):
-        content.append(svg.label(100 * (time - first) / ((last - first) or 1.0), height - 5, text))
+        content.append(svg.label(100 * (time - first) / ((last - first) or 1.0), height - 5, text, room=gutter))
     return svg.figure(height, description, [*rules, svg.data_area(top, bottom - top, parts), *content], gutter)
 
 

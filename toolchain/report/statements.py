@@ -187,7 +187,8 @@ def _artefact(report: Report) -> list[KeyFigure]:
     smallest = min(report.tflite, key=lambda file: file.size_bytes, default=None)
     if smallest is None:
         return []
-    return [KeyFigure("ARM artefact", *file_size(smallest.size_bytes).split(), f"TFLite {smallest.kind}")]
+    value, unit = file_size(smallest.size_bytes).split()
+    return [KeyFigure("ARM artefact", value, unit, f"TFLite {smallest.kind}")]
 
 
 def total_time(report: Report) -> str:

@@ -102,9 +102,9 @@ def rule(down: float, kind: str = "grid") -> Markup:
     return Markup('<line class="{}" x1="0" x2="100%" y1="{}" y2="{}"/>').format(kind, f"{down:.1f}", f"{down:.1f}")
 
 
-def label(percent_across: float, down: float, text: str, anchor: str = "middle") -> Markup:
-    """Text at a percentage of the width, kept inside the figure at its edges."""
-    if anchor == "middle" and percent_across < 9:
+def label(percent_across: float, down: float, text: str, anchor: str = "middle", room: int = 0) -> Markup:
+    """Text at a percentage of the width, kept inside the figure and the ``room`` in pixels to its left."""
+    if anchor == "middle" and percent_across < 9 and room < 7 * len(text) / 2:
         anchor = "start"
     elif anchor == "middle" and percent_across > 91:
         anchor = "end"

@@ -116,3 +116,71 @@ class Run:
         new = change(old)
         assert new != old
         file.write_text(new)
+
+
+def _start(shape: tuple[int, ...], seed: int = 0) -> tuple[NetworkBuilder, str, np.random.Generator]:
+    b = NetworkBuilder("small")
+    return b, b.input("x", shape, FixedPoint(True, 2, 5, *SAT)), np.random.default_rng(seed)
+
+
+def _dense(b: NetworkBuilder, name: str, x: str, units: int, rng: np.random.Generator, bias: bool = True) -> str:
+    kernel = weights(rng, (b.shape_of(x)[-1], units), 0.3)
+    return b.dense(name, x, kernel, WEIGHT, weights(rng, (units,)) if bias else None, WEIGHT if bias else None)
+
+
+def scale_network() -> FixedPointNetwork:
+    """BatchNormalization that was not folded, over a sequence and over features; a Dense on two axes without bias."""
+    b, x, rng = _start((4, 3))
+    s = b.scale("norm", x, weights(rng, (3,), 0.0), WEIGHT, weights(rng, (3,)), WEIGHT, FixedPoint(True, 2, 4, *SAT))
+    d = _dense(b, "steps", s, 4, rng, bias=False)
+    r = b.relu("relu", d, FixedPoint(False, 2, 3, *SAT))
+    f = b.reshape("flatten", r, (16,))
+    s = b.scale("norm2", _dense(b, "hidden", f, 6, rng), weights(rng, (6,), 0.0), WEIGHT, None, None)
+    return b.build((_dense(b, "last", s, 2, rng),))
+
+
+def pool_network() -> FixedPointNetwork:
+    """Dilated convolution, ReLU, max pooling, a change of format behind it, Dense."""
+    b, x, rng = _start((9, 2))
+    c = b.convolution(
+        "conv", x, weights(rng, (3, 2, 3)), WEIGHT, weights(rng, (3,)), WEIGHT,
+        strides=(1,), padding=((1, 0),), dilation=(2,),
+    )  # fmt: skip
+    r = b.relu("relu", c, FixedPoint(False, 2, 5, *SAT))
+    p = b.max_pool("pool", r, (2,), (2,), ((0, 0),))
+    q = b.requantize("narrow", p, FixedPoint(False, 1, 3, Rounding.RND, Overflow.SAT))
+    return b.build((_dense(b, "last", b.reshape("flatten", q, (b.shape_of(q)[0] * 3,)), 2, rng),))
+
+
+def skip_network() -> FixedPointNetwork:
+    """Two branches from one ReLU, added; both also change format."""
+    b, x, rng = _start((6,))
+    h = b.relu("stem", _dense(b, "first", x, 5, rng), FixedPoint(False, 2, 4, *SAT))
+    left = b.relu("left_relu", _dense(b, "left", h, 5, rng), FixedPoint(False, 2, 4, *SAT))
+    a = b.add("sum", (left, h), FixedPoint(False, 2, 3, Rounding.RND_CONV, Overflow.SAT))
+    return b.build((_dense(b, "last", a, 3, rng),))
+
+
+def modes_network(rounding: Rounding, overflow: Overflow) -> FixedPointNetwork:
+    """Changes of format with the given modes: behind a sum, a ReLU, a reshape, another change, and at the end."""
+    b, x, rng = _start((4, 3))
+    d = _dense(b, "steps", x, 4, rng)
+    q = b.requantize("narrow", d, FixedPoint(True, 1, 4, rounding, overflow))
+    r = b.relu("relu", q, FixedPoint(False, 0, 4, rounding, overflow))
+    q = b.requantize("narrower", r, FixedPoint(False, 0, 3, rounding, overflow))
+    d = _dense(b, "hidden", b.reshape("flatten", q, (16,)), 6, rng)
+    q = b.requantize("flat", b.reshape("shaped", d, (2, 3)), FixedPoint(True, 1, 3, rounding, overflow))
+    r = b.relu("hidden_relu", q, FixedPoint(False, 1, 2, rounding, overflow))
+    d = _dense(b, "last", b.reshape("flatten2", r, (6,)), 6, rng)
+    q = b.requantize("end", d, FixedPoint(True, 0, 4, rounding, overflow))
+    return b.build((b.reshape("port", q, (3, 2)),))
+
+
+def dead_network() -> FixedPointNetwork:
+    """A layer whose weights were all pruned, and one without any positive sum."""
+    b, x, rng = _start((5,))
+    zeros = np.zeros((5, 3), dtype=np.int64)
+    d = b.dense("dead", x, zeros, WEIGHT, np.array([3, 0, -2]), WEIGHT)
+    r = b.relu("relu", d, FixedPoint(False, 0, 4, *SAT))
+    d = b.dense("zero", r, np.zeros((3, 4), dtype=np.int64), WEIGHT, None, None)
+    return b.build((_dense(b, "last", d, 2, rng),))

@@ -26,6 +26,7 @@ from toolchain.network.nodes import (
     Reshape,
     Scale,
 )
+from toolchain.network.ranges import Range, analyse
 from toolchain.network.windows import Padding
 
 Layer = dict[str, Any]
@@ -35,9 +36,12 @@ Layer = dict[str, Any]
 class Lowered:
     """hls4ml's layer dictionaries, and where each node's words stand among them."""
 
+    io_type: str
+    bounds: dict[str, Range]
     layers: list[Layer] = field(default_factory=list)
     ends: dict[str, str] = field(default_factory=dict)  # node -> the hls4ml layer that puts out its words
-    formed: set[str] = field(default_factory=set)  # hls4ml layers whose result already has a quantizer of its own
+    formed: set[str] = field(default_factory=set)  # hls4ml layers whose result already has a format of its own
+    flattened: set[str] = field(default_factory=set)  # nodes whose stream still has the packs from before a flattening
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
 
@@ -46,10 +50,10 @@ class Lowered:
         return [layer["name"] for layer in self.layers]
 
 
-def lower(network: FixedPointNetwork) -> Lowered:
+def lower(network: FixedPointNetwork, io_type: str) -> Lowered:
     """The layer list of ``network``. Raises UnsupportedModelError for what hls4ml cannot do exactly."""
     admit(network)
-    lowered = Lowered(inputs=[node.name for node in network.inputs])
+    lowered = Lowered(io_type, analyse(network), inputs=[node.name for node in network.inputs])
     for node in network.nodes:
         if isinstance(node, Reshape) and not network.consumers(node.name):
             lowered.ends[node.name] = lowered.ends[node.inputs[0]]  # the port's words in row-major order are the same
@@ -57,12 +61,19 @@ def lower(network: FixedPointNetwork) -> Lowered:
         added = _lower(node, network, lowered)
         lowered.layers += added
         lowered.ends[node.name] = added[-1]["name"]
-        if added[-1]["class_name"] == "FixedPointQuantizer":
-            lowered.formed.add(added[-1]["name"])
-        if isinstance(node, Reshape | MaxPool):
-            lowered.formed.add(node.name)  # hls4ml would move a quantizer behind it into the layer before it
+        _mark(node, added, lowered)
     lowered.outputs = [lowered.ends[name] for name in network.outputs]
     return lowered
+
+
+def _mark(node: Node, added: list[Layer], lowered: Lowered) -> None:
+    """What later layers must know: hls4ml moves a quantizer into the layer before it, through a reshape even."""
+    has_format = added[-1]["class_name"] == "FixedPointQuantizer" or isinstance(node, MaxPool)
+    if has_format or (isinstance(node, Reshape) and added[0]["inputs"][0] in lowered.formed):
+        lowered.formed.add(added[-1]["name"])
+    merged = isinstance(node, Requantize) and node.inputs[0] in lowered.flattened
+    if (isinstance(node, Reshape) and len(node.shape) == 1) or merged:
+        lowered.flattened.add(node.name)
 
 
 @singledispatch
@@ -122,12 +133,18 @@ def _convolution(
 
 @_lower.register
 def _(node: Scale, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    scale = _values(node.kernel, node.kernel_format)
-    return [_scale(node, node.name, lowered.ends[node.inputs[0]], scale, bias_values(node)), *_result(node)]
+    _refuse_flattened_stream(node, lowered)
+    layer = {
+        "class_name": "ApplyAlpha", "name": node.name, "inputs": [lowered.ends[node.inputs[0]]], "n_in": node.size,
+        "n_filt": node.shape[-1] if len(node.shape) > 1 else -1,
+        "scale_data": _values(node.kernel, node.kernel_format), "bias_data": bias_values(node),
+    }  # fmt: skip
+    return [layer, *_result(node)]
 
 
 @_lower.register
 def _(node: Relu, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    _refuse_flattened_stream(node, lowered)
     x = lowered.ends[node.inputs[0]]
     layer = {"class_name": "Activation", "name": node.name, "inputs": [x], "activation": "relu", "n_in": node.size}
     return [layer, _quantizer(node, node.result)]
@@ -140,10 +157,13 @@ def _(node: Requantize, network: FixedPointNetwork, lowered: Lowered) -> list[La
     alone = len(network.consumers(x)) == 1 and x not in network.outputs
     if alone and end not in lowered.formed:
         return [_quantizer(node, node.result, end)]  # hls4ml makes it the producing layer's own result type
-    # hls4ml merges every quantizer into the layer before it. A second one there would replace the first, so this one
-    # gets a layer of its own: a multiplication by one, which costs nothing.
-    ones, zeros = np.ones(node.shape[-1]), np.zeros(node.shape[-1])
-    return [_scale(node, node.name, end, ones, zeros), _quantizer(node, node.result)]
+    # hls4ml merges every quantizer into the layer before it, and a second one there would replace the first. So this
+    # one gets a layer of its own, which does nothing else: a ReLU of values that are never negative.
+    _refuse_flattened_stream(node, lowered)
+    if lowered.bounds[x].lowest < 0:
+        raise refuse(node, f"a change of format right behind the one of '{x}'", "one change of format in a place")
+    layer = {"class_name": "Activation", "name": node.name, "inputs": [end], "activation": "relu", "n_in": node.size}
+    return [layer, _quantizer(node, node.result)]
 
 
 @_lower.register
@@ -170,6 +190,7 @@ def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
 def _(node: Add, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     if len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
         raise refuse(node, f"Add of {', '.join(node.inputs)}", "two different layers")
+    _refuse_flattened_stream(node, lowered)
     ends = [lowered.ends[name] for name in node.inputs]
     return [{"class_name": "Merge", "name": node.name, "inputs": ends, "op": "add"}, _quantizer(node, node.result)]
 
@@ -192,11 +213,11 @@ def bias_values(node: Linear) -> np.ndarray:
     return _values(node.bias, node.bias_format)
 
 
-def _scale(node: Node, name: str, x: str, scale: np.ndarray, bias: np.ndarray) -> Layer:
-    return {
-        "class_name": "ApplyAlpha", "name": name, "inputs": [x], "n_in": node.size,
-        "n_filt": node.shape[-1] if len(node.shape) > 1 else -1, "scale_data": scale, "bias_data": bias,
-    }  # fmt: skip
+def _refuse_flattened_stream(node: Node, lowered: Lowered) -> None:
+    """A flattened stream keeps its packs of channels, which only hls4ml's Dense allows for."""
+    if lowered.io_type == "io_stream" and any(name in lowered.flattened for name in node.inputs):
+        kind = type(node).__name__
+        raise refuse(node, f"{kind} behind a flattening is wrong under io_stream", f"{kind} before it, or io_parallel")
 
 
 def _result(node: Linear) -> list[Layer]:

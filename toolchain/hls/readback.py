@@ -11,8 +11,7 @@ from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.fixed_point import FixedPoint, parse_ap_fixed
 from toolchain.hls.lower import bias_values, hardware_kernel
 from toolchain.hls.options import HlsOptions
-from toolchain.hls.sufficiency import find_shortfall
-from toolchain.network import ranges
+from toolchain.hls.sufficiency import exact_bounds, find_shortfall, holds
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Scale
 from toolchain.results import HlsLayerOptions
 
@@ -88,27 +87,23 @@ def require_formats(project: Path, network: FixedPointNetwork, formats: dict[str
 
     Raises BitMismatchError naming the first layer whose result or accumulator does not.
     """
-    bounds = ranges.analyse(network)
+    exact = exact_bounds(network)
     types = read_types(project)
     for node in network.nodes:
+        where = f"layer '{node.name}'"
         accumulator = types.get(f"{node.name}_accum_t")
-        if isinstance(node, Linear) and accumulator is not None:
-            total = ranges.accumulate(node, bounds[node.inputs[0]])
-            if not total.fits(element_format(accumulator)):
-                raise BitMismatchError(
-                    f"the accumulator {accumulator} does not hold every sum: {total.smallest_format()}",
-                    where=f"layer '{node.name}'",
-                )
+        if isinstance(node, Linear) and accumulator and not holds(element_format(accumulator), exact[node.name]):
+            needed = exact[node.name].smallest_format()
+            raise BitMismatchError(f"the accumulator {accumulator} does not hold every sum: {needed}", where=where)
         if node.name not in formats:
             continue
         found = formats[node.name]
         if isinstance(node, Input):
             why = "" if found.same_grid(node.result) else "is another format"
         else:
-            exact = ranges.exact_range(node, [bounds[name] for name in node.inputs])
-            why = find_shortfall(exact, node.result, found)
+            why = find_shortfall(exact[node.name], node.result, found)
         if why:
-            raise BitMismatchError(f"the result {found} {why}: asked for {node.result}", where=f"layer '{node.name}'")
+            raise BitMismatchError(f"the result {found} {why}: asked for {node.result}", where=where)
 
 
 def changed_weights(project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]) -> list[str]:

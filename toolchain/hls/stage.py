@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import re
 import sys
@@ -16,11 +17,12 @@ import jinja2
 import numpy as np
 
 from toolchain.errors import ExternalToolError
-from toolchain.fixed_point import FixedPoint
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls import readback
 from toolchain.hls.lower import Lowered, lower
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
-from toolchain.network import interpreter, ranges, storage
+from toolchain.hls.sufficiency import exact_bounds, find_shortfall
+from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork, Input, Reshape
 from toolchain.network.words import write_words
 from toolchain.project import HlsSection
@@ -51,7 +53,7 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
     """
     folder = job.folder.resolve()
     network = storage.load(quantized.folder / "network.fpn")
-    lowered = lower(network)
+    lowered = lower(network, section.io_type)
     options = resolve(network, section, fpga)
     job.progress("write", 0, 2)
     with quiet_hls4ml() as said:
@@ -110,7 +112,7 @@ def _places(graph: Any, lowered: Lowered, network: FixedPointNetwork) -> list[Tr
         if isinstance(node, Input | Reshape):
             continue
         name = lowered.ends[node.name]
-        while name not in present:
+        while name not in present or by_name[name]["class_name"] == "Reshape":  # the same words, not traced
             name = by_name[name]["inputs"][0]
         taken[name] = node.name
     found = []
@@ -123,21 +125,26 @@ def _places(graph: Any, lowered: Lowered, network: FixedPointNetwork) -> list[Tr
 def _keep_every_bit(graph: Any, traced: list[Traced], network: FixedPointNetwork) -> None:
     """Give a layer's result the bits back that hls4ml left out because no later layer needs them.
 
-    It does so before a truncating change of format. Kept, every layer's words can be compared by themselves; synthesis
-    leaves unused bits out anyway.
+    It does so before a truncating change of format, and where a clipped value needs them. Kept, every layer's words can
+    be compared by themselves; synthesis leaves unused bits out anyway.
     """
-    from hls4ml.model.types import FixedPrecisionType
-
-    bounds = ranges.analyse(network)
+    bounds = exact_bounds(network)
     for place in traced:
         node, kind = network[place.node], graph.graph[place.trace].get_output_variable().type
-        exact = ranges.exact_range(node, [bounds[name] for name in node.inputs])
-        now, sign = kind.precision, int(kind.precision.signed)
-        if exact.fits(node.result) and not exact.fits(
-            FixedPoint(bool(sign), now.integer - sign, now.width - now.integer)
-        ):
-            form = exact.smallest_format()
-            kind.precision = FixedPrecisionType(form.width, form.integer_bits + form.signed, form.signed)
+        exact, now, sign = bounds[node.name], kind.precision, int(kind.precision.signed)
+        form = FixedPoint(
+            bool(sign), now.integer - sign, now.width - now.integer,
+            Rounding(now.rounding_mode.name), Overflow(now.saturation_mode.name),
+        )  # fmt: skip
+        if not find_shortfall(exact, node.result, form):
+            continue
+        fits = not find_shortfall(exact, node.result, exact.smallest_format())
+        form = exact.smallest_format() if fits else node.result
+        precision = copy.copy(now)  # the old one may be another layer's too
+        precision.width, precision.integer = form.width, form.integer_bits + int(form.signed)
+        precision.signed = form.signed
+        precision.rounding_mode, precision.saturation_mode = str(form.rounding), str(form.overflow)
+        kind.precision = precision
 
 
 def _formats(folder: Path, graph: Any, traced: list[Traced], network: FixedPointNetwork) -> dict[str, FixedPoint]:

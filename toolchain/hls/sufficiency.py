@@ -1,25 +1,52 @@
-"""Whether the format that hls4ml chose for a node gives the same values as the network's, proven from its ranges."""
+"""Whether the formats that hls4ml chose give the same values as the network's, proven from the network's ranges.
+
+hls4ml leaves out bits that no value uses, so its formats are not the network's own. ``exact_bounds`` knows, beside the
+smallest and largest value, on which grid the values really lie: a kernel of even words makes even sums.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+
 from toolchain.fixed_point import FixedPoint, Overflow
-from toolchain.network.ranges import Range
+from toolchain.network.nodes import FixedPointNetwork, Input, IntArray, Linear, Node
+from toolchain.network.ranges import Range, analyse, exact_range
+
+#: The grid of a value that is always zero.
+_NO_GRID = -1024
+
+
+def exact_bounds(network: FixedPointNetwork) -> dict[str, Range]:
+    """By node, the bounds of its exact value, before its own format, on the coarsest grid that holds every value."""
+    results = analyse(network)
+    grids: dict[str, int] = {}
+    found: dict[str, Range] = {}
+    for node in network.nodes:
+        exact = exact_range(node, [results[name] for name in node.inputs])
+        grid = min(_exact_grid(node, grids), exact.fractional_bits)
+        found[node.name] = _coarser(exact, max(grid, -64))
+        changes = _is_clipped(found[node.name], node.result)
+        grids[node.name] = node.result.fractional_bits if changes else min(grid, node.result.fractional_bits)
+    return found
+
+
+def holds(form: FixedPoint, bounds: Range) -> bool:
+    """Whether every value in ``bounds`` is one of ``form``'s."""
+    return (bounds.lowest == 0 == bounds.highest) or bounds.fits(form)
 
 
 def find_shortfall(exact: Range, asked: FixedPoint, found: FixedPoint) -> str:
     """Why ``found`` may change a value that ``asked`` does not, or ``""`` when it provably never does.
 
-    ``exact`` bounds the values before either format is applied. hls4ml may leave out bits that no value uses; it may
-    not round or clip otherwise than asked.
+    ``exact`` bounds the values before either format is applied.
     """
     rounds = exact.fractional_bits > asked.fractional_bits
     if rounds and (found.fractional_bits != asked.fractional_bits or found.rounding is not asked.rounding):
         return "rounds otherwise"
-    wide = FixedPoint(True, 4096, asked.fractional_bits, asked.rounding, Overflow.WRAP)
-    rounded = exact.through(wide)
-    too_high, too_low = rounded.highest > asked.max_word, rounded.lowest < asked.min_word
+    rounded = _rounded(exact, asked)
+    too_high, too_low = _beyond(rounded, asked)
     if not too_high and not too_low:
-        return "" if rounded.fits(found) else "does not hold every value"
+        return "" if holds(found, rounded) else "does not hold every value"
     if asked.overflow is Overflow.WRAP:
         same = found.overflow is Overflow.WRAP and found.same_grid(asked)
         return "" if same else "wraps elsewhere"
@@ -29,9 +56,51 @@ def find_shortfall(exact: Range, asked: FixedPoint, found: FixedPoint) -> str:
     shift = found.fractional_bits - asked.fractional_bits
     if shift < 0:
         return "does not hold every value"
-    high, low = asked.max_word << shift, asked.min_word << shift
-    if found.max_word != high if too_high else found.max_word < rounded.highest << shift:
+    grid = found.fractional_bits - rounded.fractional_bits
+    if found.max_word != asked.max_word << shift if too_high else found.max_word < rounded.highest << grid:
         return "clips at another value"
-    if found.min_word != low if too_low else found.min_word > rounded.lowest << shift:
+    if found.min_word != asked.min_word << shift if too_low else found.min_word > rounded.lowest << grid:
         return "clips at another value"
     return ""
+
+
+def _exact_grid(node: Node, grids: dict[str, int]) -> int:
+    if isinstance(node, Input):
+        return node.result.fractional_bits
+    grid = max(grids[name] for name in node.inputs)
+    if not isinstance(node, Linear):
+        return grid
+    total = grid + _grid_of(node.kernel, node.kernel_format)
+    if node.bias is not None and node.bias_format is not None:
+        total = max(total, _grid_of(node.bias, node.bias_format))
+    return total
+
+
+def _grid_of(words: IntArray, form: FixedPoint) -> int:
+    """The fractional bits that ``words`` really use."""
+    used = int(np.bitwise_or.reduce(words.reshape(-1))) if words.size else 0
+    return form.fractional_bits - ((used & -used).bit_length() - 1) if used else _NO_GRID
+
+
+def _coarser(bounds: Range, fractional_bits: int) -> Range:
+    """``bounds`` on the grid ``2**-fractional_bits``, outwards where they do not lie on it."""
+    shift = bounds.fractional_bits - fractional_bits
+    if shift <= 0:
+        return bounds
+    return Range(bounds.low >> shift, -(-bounds.high >> shift), fractional_bits)
+
+
+def _rounded(exact: Range, asked: FixedPoint) -> Range:
+    if exact.fractional_bits <= asked.fractional_bits:
+        return exact
+    return exact.through(FixedPoint(True, 4096, asked.fractional_bits, asked.rounding, Overflow.WRAP))
+
+
+def _beyond(rounded: Range, form: FixedPoint) -> tuple[bool, bool]:
+    """Whether values lie above and below the format's own; ``rounded`` is not finer than the format's grid."""
+    shift = form.fractional_bits - rounded.fractional_bits
+    return rounded.highest << shift > form.max_word, rounded.lowest << shift < form.min_word
+
+
+def _is_clipped(exact: Range, form: FixedPoint) -> bool:
+    return any(_beyond(_rounded(exact, form), form))

@@ -6,124 +6,156 @@ QKeras model. The first node in topological order that differs is the one at fau
 
 from __future__ import annotations
 
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import numpy as np
 
 from toolchain.errors import BitMismatchError
-from toolchain.fixed_point import FixedPoint, Words
+from toolchain.fixed_point import FixedPoint, Words, parse_ap_fixed
 from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork, Node
 from toolchain.network.words import read_formats, read_words
 from toolchain.results import Comparison, CsimResult, Job, Mismatch, QuantizeResult, VerifyResult
-from toolchain.verify.cause import find_cause
+from toolchain.verify.cause import Evidence, find_cause
+from toolchain.verify.grids import differing, on_grid
 
 
 def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResult:
-    """Compare the files of ``csim.folder`` and ``quantized.folder`` with the interpreter. A mismatch does not raise."""
+    """Compare the files of ``csim.folder`` and of ``quantized.folder`` with the interpreter.
+
+    A difference, or a file that is not whole, is a verdict and never an exception.
+    """
     network = storage.load(quantized.folder / "network.fpn")
     with np.load(quantized.folder / "inputs.npz", allow_pickle=False) as stored:
-        inputs = {name: stored[name] for name in stored.files}
-    job.progress("interpret", 0, 2)
+        inputs = {node.name: stored[node.name] for node in network.inputs}
+    job.progress("interpret", 0, 3)
     words = interpreter.run(network, inputs)
-    job.progress("compare", 1, 2)
+    job.progress("compare hardware", 1, 3)
     hardware = compare_hardware(network, words, csim)
-    with np.load(quantized.folder / "layers.npz", allow_pickle=False) as stored:
-        values = {name: stored[name] for name in stored.files}
-    model = compare_model(network, words, values)
-    job.progress("compare", 2, 2)
+    job.progress("compare model", 2, 3)
+    model = compare_model(network, words, quantized.folder / "layers.npz")
     return VerifyResult(hardware=hardware, model=model)
 
 
-def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: CsimResult) -> Comparison:
-    """The C-simulation's words against ``words``, every node that has a place in hardware, and the output port."""
-    try:
-        formats = read_formats(csim.folder)
-    except (OSError, ValueError) as error:
-        return _unreadable(network, network.outputs[0], csim.samples, {}, 0, f"formats.txt: {error}")
-    counts: dict[str, int] = {}
-    compared, first = 0, None
-    places = [(node, node.name) for node in network.nodes if node.name in formats]
-    places.append((network[network.outputs[0]], "result"))
-    for node, file in places:
-        samples = len(words[node.name])
-        try:
-            form = formats[file]
-            found = read_words(csim.folder, file, samples, node.shape)
-        except (BitMismatchError, KeyError) as error:
-            return _unreadable(network, node.name, samples, counts, compared, str(error))
-        wrong = _differ(words[node.name], node.result, found, form)
-        counts[file] = int(wrong.sum())
-        compared += wrong.size
-        if counts[file] and first is None:
-            first = _describe(node, network, words, found, form, wrong, csim)
-    return _comparison(network, words, counts, compared, first)
+@dataclass
+class Tally:
+    """What was compared so far. ``compared`` and the values of ``counts`` are words."""
 
+    network: FixedPointNetwork
+    samples: int
+    counts: dict[str, int] = field(default_factory=dict)
+    compared: int = 0
+    first: Mismatch | None = None
 
-def compare_model(network: FixedPointNetwork, words: dict[str, Words], values: dict[str, np.ndarray]) -> Comparison:
-    """The network's values against QKeras' own, every node."""
-    counts: dict[str, int] = {}
-    compared, first = 0, None
-    for node in network.nodes:
-        mine = node.result.values_of(words[node.name])
-        wrong = mine != values[node.name]
-        counts[node.name] = int(wrong.sum())
-        compared += wrong.size
-        if counts[node.name] and first is None:
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            theirs = float(values[node.name][place]) * 2.0**node.result.fractional_bits
-            first = Mismatch(
-                layer=node.name, keras_layer=node.layer, sample=place[0], element=place[1:],
-                expected_word=int(words[node.name][place]), found_word=round(theirs),
-                fractional_bits=node.result.fractional_bits, cause="QKeras computes another value",
+    def add(self, name: str, wrong: np.ndarray) -> bool:
+        """Count one array of comparisons; whether it holds the first difference of all."""
+        self.counts[name] = int(wrong.sum())
+        self.compared += wrong.size
+        return self.counts[name] > 0 and self.first is None
+
+    def add_unreadable(self, name: str, node: Node, why: str) -> None:
+        """Words that are not there are words that differ, all of them."""
+        self.counts[name] = self.samples * node.size
+        self.compared += self.counts[name]
+        if self.first is None:
+            self.first = Mismatch(
+                layer=node.name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
+                fractional_bits=node.result.fractional_bits, cause=f"the words of this layer are not whole: {why}",
             )  # fmt: skip
-    return _comparison(network, words, counts, compared, first)
+
+    def comparison(self) -> Comparison:
+        return Comparison(
+            verdict="mismatch" if self.first else "bit_exact", samples=self.samples, words=self.compared,
+            mismatched_words=sum(self.counts.values()), first_mismatch=self.first, layers=self.counts,
+        )  # fmt: skip
 
 
-def _comparison(
-    network: FixedPointNetwork, words: dict[str, Words], counts: dict[str, int], compared: int, first: Mismatch | None
-) -> Comparison:
-    return Comparison(
-        verdict="mismatch" if first else "bit_exact", samples=len(words[network.outputs[0]]), words=compared,
-        mismatched_words=sum(counts.values()), first_mismatch=first, layers=counts,
-    )  # fmt: skip
+def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: CsimResult) -> Comparison:
+    """The C-simulation's words against ``words``: the input port, every traced node, and the output port."""
+    output = network[network.outputs[0]]
+    tally = Tally(network, len(words[output.name]))
+    formats = {name: parse_ap_fixed(kind) for name, kind in csim.formats.items()}
+    problem = _check_formats(csim, formats)
+    if problem:
+        tally.add_unreadable("result", output, problem)
+        return tally.comparison()
+    places = [(node.name, node) for node in network.nodes if node.name in formats]
+    found: dict[str, Words] = {}
+    for name, node in [*places, ("result", output)]:
+        try:
+            found[name] = read_words(csim.folder, name, tally.samples, node.shape)
+        except BitMismatchError as error:
+            tally.add_unreadable(name, node, str(error))
+            continue
+        wrong = differing(words[node.name], node.result, found[name], formats[name])
+        if tally.add(name, wrong):
+            place = tuple(int(i) for i in np.argwhere(wrong)[0])
+            tally.first = _describe(node, words[node.name][place], found[name][place], formats[name], place)
+            fault = (node, name)
+    if tally.first is not None and tally.first.expected_word is not None:
+        node, name = fault
+        evidence = Evidence(network, words, found, formats, csim.changed_weights, tally.counts)
+        tally.first = tally.first.model_copy(update={"cause": _cause(evidence, node, name, csim)})
+    return tally.comparison()
 
 
-def _differ(expected: Words, expected_format: FixedPoint, found: Words, form: FixedPoint) -> np.ndarray:
-    """Where two words stand for different values (hls4ml may use a tighter format for the same values)."""
-    grid = max(expected_format.fractional_bits, form.fractional_bits)
-    left = (
-        expected.astype(object) << (grid - expected_format.fractional_bits)
-        if grid > 100
-        else expected << (grid - expected_format.fractional_bits)
-    )
-    return np.asarray(left != found << (grid - form.fractional_bits))
+def _check_formats(csim: CsimResult, formats: dict[str, FixedPoint]) -> str:
+    if "result" not in formats:
+        return "the C-simulation has no result"
+    try:
+        written = read_formats(csim.folder)
+    except (OSError, ValueError) as error:
+        return f"formats.txt: {error}"
+    changed = sorted(name for name in {*written, *formats} if written.get(name) != formats.get(name))
+    return f"formats.txt was changed after the simulation: {', '.join(changed)}" if changed else ""
 
 
-def _describe(
-    node: Node, network: FixedPointNetwork, words: dict[str, Words], found: Words, form: FixedPoint,
-    wrong: np.ndarray, csim: CsimResult,
-) -> Mismatch:  # fmt: skip
-    place = tuple(int(i) for i in np.argwhere(wrong)[0])
-    grid = max(node.result.fractional_bits, form.fractional_bits)
-    cause = find_cause(node, network, [words[name] for name in node.inputs], found, form)
+def _cause(evidence: Evidence, node: Node, name: str, csim: CsimResult) -> str:
+    cause = find_cause(evidence, node, name)
     if csim.changed_files:
         cause += f"; changed since the project was written: {', '.join(csim.changed_files[:5])}"
+    return cause
+
+
+def _describe(node: Node, expected: int, found: int, form: FixedPoint, place: tuple[int, ...]) -> Mismatch:
+    grid = max(node.result.fractional_bits, form.fractional_bits)
     return Mismatch(
         layer=node.name, keras_layer=node.layer, sample=place[0], element=place[1:],
-        expected_word=int(words[node.name][place]) << (grid - node.result.fractional_bits),
-        found_word=int(found[place]) << (grid - form.fractional_bits), fractional_bits=grid, cause=cause,
+        expected_word=int(on_grid(np.array(expected), node.result, grid)),
+        found_word=int(on_grid(np.array(found), form, grid)), fractional_bits=grid, cause="",
     )  # fmt: skip
 
 
-def _unreadable(
-    network: FixedPointNetwork, name: str, samples: int, counts: dict[str, int], compared: int, why: str
-) -> Comparison:
-    node = network[name]
-    first = Mismatch(
-        layer=name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
-        fractional_bits=node.result.fractional_bits, cause=f"the words of this layer are not whole: {why}",
-    )  # fmt: skip
-    missing = samples * node.size
-    return Comparison(
-        verdict="mismatch", samples=samples, words=compared + missing, mismatched_words=sum(counts.values()) + missing,
-        first_mismatch=first, layers={**counts, name: missing},
+def compare_model(network: FixedPointNetwork, words: dict[str, Words], file: Path) -> Comparison:
+    """The network's values against QKeras' own in ``file``, every node: equal as real numbers."""
+    tally = Tally(network, len(words[network.outputs[0]]))
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            values = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        tally.add_unreadable(network.outputs[0], network[network.outputs[0]], f"{file.name}: {error}")
+        return tally.comparison()
+    for node in network.nodes:
+        mine = node.result.values_of(words[node.name])
+        theirs = values.get(node.name)
+        if theirs is None or theirs.shape != mine.shape or theirs.dtype.kind != "f":
+            tally.add_unreadable(node.name, node, f"{file.name} has no such array of the right shape")
+            continue
+        wrong = np.asarray(mine != theirs)
+        if tally.add(node.name, wrong):
+            place = tuple(int(i) for i in np.argwhere(wrong)[0])
+            tally.first = _describe_model(node, words[node.name][place], float(theirs[place]), place)
+    return tally.comparison()
+
+
+def _describe_model(node: Node, expected: int, value: float, place: tuple[int, ...]) -> Mismatch:
+    scaled = value * 2.0**node.result.fractional_bits if np.isfinite(value) else value
+    whole = bool(np.isfinite(scaled) and scaled == np.floor(scaled))
+    cause = "QKeras computes another value" if whole else f"QKeras' value {value!r} is not on the grid of {node.result}"
+    return Mismatch(
+        layer=node.name, keras_layer=node.layer, sample=place[0], element=place[1:], expected_word=int(expected),
+        found_word=round(scaled) if np.isfinite(scaled) else None, fractional_bits=node.result.fractional_bits,
+        cause=cause,
     )  # fmt: skip

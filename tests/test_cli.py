@@ -46,7 +46,7 @@ def test_init_writes_a_project_that_checks(tmp_path: Path) -> None:
     assert run_toolchain("check", "mine", cwd=tmp_path).returncode == 0
     again = run_toolchain("init", "mine", cwd=tmp_path)
     assert again.returncode == 2
-    assert "left as it was" in again.stderr
+    assert "it was left as it is" in again.stderr
 
 
 @pytest.mark.parametrize("name", ["../evil", "a b", "", "1x", "a/b"])

@@ -143,6 +143,7 @@ def publish(source: Path, destination: Path) -> None:
     """Copy ``source`` (file or folder) to ``destination``, which is the old or the new whole at any moment."""
     fresh = destination.with_name(f".{destination.name}.partial")
     old = destination.with_name(f".{destination.name}.old")
+    destination.parent.mkdir(parents=True, exist_ok=True)
     remove(fresh)
     remove(old)
     if source.is_dir():

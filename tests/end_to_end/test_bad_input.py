@@ -29,7 +29,7 @@ def project(unbuilt: Path, tmp_path: Path) -> Path:
         (["hls.part=xc7z020clg400-1"], 2, ["no part", "xczu9eg-ffvb1156-2-e"]),
         (["hls.backend=quartus"], 2, ["backend", "vitis"]),
         (["nonsense"], 2, ["--set", "section.key=value"]),
-        (["model.file=missing.keras"], 3, ["missing.keras", "no such file"]),
+        (["model.file=missing.keras"], 2, ["missing.keras", "no such file"]),
         (["data.path=missing.npz"], 7, ["missing.npz", "no such file"]),
         (["data.path="], 2, ["path"]),
         (["hls.strategy=distributed_arithmetic", "hls.reuse_factor=2"], 2, ["reuse_factor 1 only"]),

@@ -13,10 +13,11 @@ from toolchain.network.interpreter import run
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.bounds import LayerBound, bound_differences
 from toolchain.tflite.emulation import emulate
+from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.grids import Int8Array
 from toolchain.tflite.lowering import port_span
 from toolchain.tflite.operators import Int8Model
-from toolchain.tflite.reader import read_summary
+from toolchain.tflite.reader import declare_tensors, read_summary, read_tensors
 from toolchain.tflite.runtime import run_file, run_tensors
 
 
@@ -41,7 +42,8 @@ def check_file(path: Path, model: Int8Model, network: FixedPointNetwork, inputs:
     integers (the file is not this network), or a result is further from the network's than the formats allow.
     """
     _check_ports(path, model)
-    outputs = _check_tensors(path, model, inputs)
+    outputs = _check_words(path, model, inputs)
+    _check_declarations(path, model)
     words = network_words(network, model, inputs)
     expected = model.output.grid.quantize(
         words, network[network.outputs[0]].result.fractional_bits, model.output_rounding
@@ -90,7 +92,7 @@ def _check_ports(path: Path, model: Int8Model) -> None:
             raise BitMismatchError(f"port '{name}' is {found}, the network's is {wanted}", where=str(path))
 
 
-def _check_tensors(path: Path, model: Int8Model, inputs: Int8Array) -> Int8Array:
+def _check_words(path: Path, model: Int8Model, inputs: Int8Array) -> Int8Array:
     expected = emulate(model, inputs)
     names = tuple(operator.output.name for operator in model.operators)
     outputs, tensors = run_tensors(path, inputs, names)
@@ -108,3 +110,11 @@ def _check_tensors(path: Path, model: Int8Model, inputs: Int8Array) -> Int8Array
                 hint="the file was changed, or this TensorFlow's reference kernels round differently",
             )
     return outputs.astype(np.int8)
+
+
+def _check_declarations(path: Path, model: Int8Model) -> None:
+    """Scales, zero points and constants that no kernel reads are checked too: a user does read them."""
+    expected, found = declare_tensors(to_bytes(model)), read_tensors(path)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise BitMismatchError(f"tensor '{name}' is not declared as the network's", where=str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from toolchain.tflite.check import Agreement
 from toolchain.tflite.operators import Int8Model, Tensor
 
 
-def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement, port_cost: float) -> str:
+@dataclass(frozen=True, slots=True)
+class PortCost:
+    """What rounding the ports to 8 bits costs on the test part, against the network on unrounded inputs: the largest
+    difference in its output units, and for classes the share of equal decisions."""
+
+    largest_difference: float
+    equal_decisions_share: float | None
+
+
+def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement, cost: PortCost) -> str:
     """One line for people: what the outputs were compared with, and the result."""
     lines = [
         f"FixedPointNetwork on the same {len(agreement.outputs)} inputs (test part and corners): "
@@ -26,9 +36,11 @@ def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement,
     if lost:
         lines.append(f"input port rounds {lost} bits of {network.inputs[0].result} away (error at most half its LSB)")
     lines.append(
-        f"against the network on unrounded inputs and results: largest difference {port_cost:.6g} "
+        f"against the network on unrounded inputs and results: largest difference {cost.largest_difference:.6g} "
         f"(output LSB {model.output.grid.scale:.6g})"
     )
+    if cost.equal_decisions_share is not None:
+        lines.append(f"equal decisions {cost.equal_decisions_share:.4%}")
     return "; ".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def convert_keras(model: Any, calibration: NDArray[np.float64] | None = None) ->
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
-        with quiet_stderr():
+        with quiet_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about calibration statistics it then collects itself
             return bytes(converter.convert())
     except (ValueError, RuntimeError, ConverterError) as error:
         raise UnsupportedModelError(f"TFLite cannot express it: {str(error)[:300]}", where="tflite float32") from None

@@ -107,14 +107,18 @@ def finest_grid(needed: Span, limit: Span) -> Grid:
     """
     if max(limit.high, 0) - min(limit.low, 0) < LEVELS:
         needed = limit
-    low, high = min(needed.low, 0), max(needed.high, 0)
     drop = 0
-    while _ceiling(high, drop) - (low >> drop) >= LEVELS:
+    while (levels := _levels(needed, limit, drop)).high - levels.low >= LEVELS:
         drop += 1
     inside = limit.coarser(drop)
-    start = (low >> drop) - (LEVELS - 1 - _ceiling(high, drop) + (low >> drop)) // 2
+    start = levels.low - (LEVELS - 1 - levels.high + levels.low) // 2
     start = max(min(start, inside.high - (LEVELS - 1)), inside.low)
     return grid_from(min(max(start, 1 - LEVELS), 0), inside.fractional_bits)
+
+
+def _levels(needed: Span, limit: Span, drop: int) -> Span:
+    low, high = min(needed.low, 0) >> drop, _ceiling(max(needed.high, 0), drop)
+    return Span(low, high, needed.fractional_bits - drop).within(limit.coarser(drop))
 
 
 def _ceiling(word: int, drop: int) -> int:

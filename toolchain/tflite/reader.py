@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.tflite.schema import load_schema
+
+Content = TypeVar("Content")
 
 _IDENTIFIER = b"TFL3"
 _LARGEST_BYTES = 2**31 - 1  # flatbuffers' own limit
@@ -38,8 +41,28 @@ class Summary:
     metadata: dict[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a file declares of one tensor; ``content`` is a constant's bytes."""
+
+    kind: int
+    shape: tuple[int, ...]
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    content: bytes
+
+
 def read_summary(path: Path) -> Summary:
     """Read ``path``. Raises UnsupportedModelError when it is not a whole TFLite flatbuffer."""
+    return _read(path, _summarize)
+
+
+def read_tensors(path: Path) -> dict[str, Declaration]:
+    """Every tensor's declaration, by name. Raises UnsupportedModelError as ``read_summary`` does."""
+    return _read(path, declare_tensors)
+
+
+def _read(path: Path, take: Callable[[bytes], Content]) -> Content:
     try:
         size = path.stat().st_size
         if size > _LARGEST_BYTES:
@@ -50,7 +73,7 @@ def read_summary(path: Path) -> Summary:
     if len(data) < 16 or data[4:8] != _IDENTIFIER:
         raise _refusal(path, "is not a TFLite file (its identifier is missing)")
     try:
-        return _summarize(data)
+        return take(data)
     except (struct.error, ValueError, TypeError, IndexError, KeyError, AttributeError, MemoryError, OverflowError):
         raise _refusal(path, "is damaged: a table points outside the file or lacks what it must have") from None
 
@@ -79,6 +102,23 @@ def _summarize(data: bytes) -> Summary:
         operators=tuple(names[codes[operator.opcodeIndex]] for operator in graph.operators),
         metadata=metadata,
     )
+
+
+def declare_tensors(data: bytes) -> dict[str, Declaration]:
+    """The declarations in a flatbuffer that is known to be whole."""
+    schema = load_schema()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    found = {}
+    for tensor in model.subgraphs[0].tensors:
+        quantization, content = tensor.quantization, model.buffers[tensor.buffer].data
+        scale = () if quantization is None or quantization.scale is None else quantization.scale
+        zero_point = () if quantization is None or quantization.zeroPoint is None else quantization.zeroPoint
+        found[_text(tensor.name)] = Declaration(
+            int(tensor.type), tuple(int(n) for n in tensor.shape),
+            tuple(float(value) for value in scale), tuple(int(value) for value in zero_point),
+            b"" if content is None else bytes(content),
+        )  # fmt: skip
+    return found
 
 
 def _port(schema: Any, graph: Any, item: Any) -> Port:

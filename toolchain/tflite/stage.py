@@ -10,7 +10,6 @@ import numpy as np
 
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import BitMismatchError, UnsupportedModelError
-from toolchain.fixed_point import Words
 from toolchain.network import storage
 from toolchain.network.interpreter import quantize_inputs, run
 from toolchain.network.nodes import FixedPointNetwork
@@ -26,12 +25,12 @@ from toolchain.results import (
     TfliteResult,
 )
 from toolchain.tflite.check import Agreement, check_file
-from toolchain.tflite.description import describe, write_description
+from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.float32 import convert_keras_file
 from toolchain.tflite.grids import Grid, Int8Array
 from toolchain.tflite.lowering import lower
-from toolchain.tflite.operators import Int8Model, NotExpressibleError
+from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.ports import choose_ports
 from toolchain.tflite.runtime import run_file
 
@@ -109,18 +108,23 @@ def _export_int8(
     path.write_bytes(to_bytes(model, {"network_sha256": storage.digest(network).encode()}))
     test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
     agreement = check_file(path, model, network, np.concatenate([test, corner_inputs(model.input.grid, port.shape)]))
-    exact = quantize_inputs(network, {port.name: samples.test.x})[port.name]
-    unrounded = run(network, {port.name: exact})[network.outputs[0]]
-    outputs = agreement.outputs[: len(test)]
-    statement = describe(network, model, agreement, _cost_of_ports(network, model, outputs, unrounded))
+    outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
+    statement = describe(network, model, agreement, _port_cost(network, data, samples, outputs))
     write_description(folder / "model.int8.json", network, model, agreement)
-    return agreement, model.output.grid.values_of(outputs), statement
+    return agreement, outputs, statement
 
 
-def _cost_of_ports(network: FixedPointNetwork, model: Int8Model, outputs: Int8Array, unrounded: Words) -> float:
-    """The largest difference of the int8 results from the network's on unrounded inputs, in its result's units."""
-    expected = network[network.outputs[0]].result.values_of(unrounded)
-    return float(np.abs(model.output.grid.values_of(outputs) - expected).max(initial=0.0))
+def _port_cost(network: FixedPointNetwork, data: DataResult, samples: Samples, outputs: FloatArray) -> PortCost:
+    """How far int8 results are from the network's on unrounded inputs, in the network's output units."""
+    port, result = network.inputs[0].name, network.outputs[0]
+    words = run(network, quantize_inputs(network, {port: samples.test.x}))[result]
+    expected = network[result].result.values_of(words)
+    largest = float(np.abs(outputs - expected).max(initial=0.0))
+    if data.task == "regression":
+        return PortCost(largest, None)
+    if data.task == "binary":
+        return PortCost(largest, float(((outputs > 0) == (expected > 0)).mean()))
+    return PortCost(largest, float((outputs.argmax(axis=-1) == expected.argmax(axis=-1)).mean()))
 
 
 def corner_inputs(grid: Grid, shape: tuple[int, ...]) -> Int8Array:

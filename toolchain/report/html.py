@@ -15,8 +15,11 @@ from toolchain.report.figures import Figures
 from toolchain.report.schema import Report
 
 _FOLDER = Path(__file__).parent
-_FILTERS = ("plain", "counted", "percent", "file_size", "duration", "shape", "word_value")
-_FILTERS += ("metric_value", "metric_interval", "estimated_interval")
+#: Functions of ``numerals`` that the templates use.
+_FILTERS = (
+    "plain", "counted", "percent", "file_size", "duration", "shape", "word_value",
+    "metric_value", "metric_interval", "estimated_interval",
+)  # fmt: skip
 
 
 def render(report: Report, figures: Figures) -> str:

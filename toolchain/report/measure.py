@@ -66,7 +66,7 @@ def hardware_outputs(csim: CsimResult, quantized: QuantizeResult, words: Path, o
     try:
         form = read_formats(words)["result"]
     except (OSError, ValueError, KeyError) as error:
-        raise BitMismatchError(f"cannot be read: {error}", where=str(words / "formats.txt")) from None
+        raise BitMismatchError(f"cannot be read: {error}", where=f"{words.name}/formats.txt") from None
     found = read_words(words, "result", csim.samples, (outputs,))
     return form.values_of(found[: quantized.test_samples])
 

@@ -209,7 +209,7 @@ class CsimResult(StageResult):
     compiler: str
     formats: dict[str, str]  # node name -> ap_fixed type in the compiled source
     changed_files: tuple[str, ...]  # files of the HLS project that differ from what was written
-    changed_weights: tuple[str, ...] = ()  # "<node>: what differs", arrays in firmware/weights that are not the network's
+    differences: tuple[str, ...] = ()  # "<node>: what makes the project another network", found by reading its sources
 
 
 class Mismatch(Record):

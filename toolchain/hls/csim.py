@@ -11,8 +11,9 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from toolchain.errors import BitMismatchError, ExternalToolError
+from toolchain.fixed_point import FixedPoint
 from toolchain.hls.compilation import build_bench, run_program
-from toolchain.hls.readback import changed_weights
+from toolchain.hls.readback import find_differences
 from toolchain.network import storage
 from toolchain.network.words import read_formats, write_words
 from toolchain.project import CsimSection
@@ -44,8 +45,8 @@ def simulate(project: Path, hls: HlsResult, quantized: QuantizeResult, section: 
     done = time.monotonic()
     return CsimResult(
         samples=len(words), compile_seconds=compiled - start, run_seconds=done - compiled, compiler=compiler,
-        formats=formats, changed_files=changed,
-        changed_weights=tuple(changed_weights(project, network, hls.layers)),
+        formats={name: str(form) for name, form in formats.items()}, changed_files=changed,
+        differences=tuple(find_differences(project, network, hls.layers, formats)),
     )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _run(program: Path, words: np.ndarray, folder: Path) -> None:
         remove(place)
 
 
-def _read_formats(folder: Path, hls: HlsResult) -> dict[str, str]:
+def _read_formats(folder: Path, hls: HlsResult) -> dict[str, FixedPoint]:
     """The compiled formats. Raises BitMismatchError when a layer that the project had is not traced any more."""
     try:
         formats = read_formats(folder)
@@ -103,4 +104,4 @@ def _read_formats(folder: Path, hls: HlsResult) -> dict[str, str]:
     missing = {*hls.formats, "result"} - set(formats)
     if missing:
         raise BitMismatchError(f"the test bench traces no {', '.join(sorted(missing))}", where="csim")
-    return {name: str(form) for name, form in formats.items()}
+    return formats

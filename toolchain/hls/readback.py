@@ -13,6 +13,7 @@ from toolchain.hls.lower import bias_values, hardware_kernel
 from toolchain.hls.options import HlsOptions
 from toolchain.hls.sufficiency import exact_bounds, find_shortfall, holds
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Scale
+from toolchain.network.ranges import Range
 from toolchain.results import HlsLayerOptions
 
 _TYPEDEF = re.compile(r"^\s*typedef\s+(.+?)\s+(\w+);\s*$", re.MULTILINE)
@@ -82,51 +83,97 @@ def _same(what: str, asked: object, found: object) -> None:
         raise ExternalToolError(f"asked for {asked}, hls4ml wrote {found}", where=what)
 
 
-def require_formats(project: Path, network: FixedPointNetwork, formats: dict[str, FixedPoint]) -> None:
-    """Prove from the network's ranges that the written ``formats`` (by node) give the network's values.
+def find_differences(
+    project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...], formats: dict[str, FixedPoint]
+) -> list[str]:
+    """One sentence, its node's name first, for all that makes the project in ``project`` another network.
 
-    Raises BitMismatchError naming the first layer whose result or accumulator does not.
+    Weights that are not the network's, types that do not hold them, accumulators that do not hold every sum, and
+    results, of the types ``formats`` (by node), that are not provably the network's. In the network's order.
     """
     exact = exact_bounds(network)
     types = read_types(project)
+    weights = _weight_differences(project, network, layers)
+    found = []
     for node in network.nodes:
-        where = f"layer '{node.name}'"
-        accumulator = types.get(f"{node.name}_accum_t")
-        if isinstance(node, Linear) and accumulator and not holds(element_format(accumulator), exact[node.name]):
-            needed = exact[node.name].smallest_format()
-            raise BitMismatchError(f"the accumulator {accumulator} does not hold every sum: {needed}", where=where)
-        if node.name not in formats:
-            continue
-        found = formats[node.name]
-        if isinstance(node, Input):
-            why = "" if found.same_grid(node.result) else "is another format"
-        else:
-            why = find_shortfall(exact[node.name], node.result, found)
-        if why:
-            raise BitMismatchError(f"the result {found} {why}: asked for {node.result}", where=where)
+        problems = weights.get(node.name, [])
+        if isinstance(node, Linear):
+            problems += _narrow_types(node, types, exact[node.name])
+        if node.name in formats:
+            form = formats[node.name]
+            if isinstance(node, Input):
+                why = "" if form.same_grid(node.result) else "is another format"
+            else:
+                why = find_shortfall(exact[node.name], node.result, form)
+            if why:
+                problems.append(f"the result {form} {why}: asked for {node.result}")
+        found += [f"{node.name}: {problem}" for problem in problems]
+    return found
 
 
-def changed_weights(project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]) -> list[str]:
-    """One sentence per array of ``firmware/weights/*.h`` that is not the network's, its layer's name first.
+def _narrow_types(node: Linear, types: dict[str, str], exact: Range) -> list[str]:
+    problems = []
+    accumulator = types.get(f"{node.name}_accum_t", "")
+    if accumulator and not _holds(accumulator, exact):
+        problems.append(f"the accumulator {accumulator} does not hold every sum: {exact.smallest_format()}")
+    for kind, values in _arrays(node).items():
+        written = types.get(f"{node.name}_{kind}_t", "")
+        if written and not _holds_values(written, values):
+            problems.append(f"the {kind} type {written} does not hold every {kind}")
+    return problems
+
+
+def _holds(kind: str, exact: Range) -> bool:
+    try:
+        return holds(element_format(kind), exact)
+    except ValueError:
+        return False
+
+
+def _holds_values(kind: str, values: np.ndarray) -> bool:
+    try:
+        form = element_format(kind)
+    except ValueError:
+        return False
+    return bool((form.values_of(form.words_of(values)) == values).all())
+
+
+def require_same(
+    project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...], formats: dict[str, FixedPoint]
+) -> None:
+    """Raise BitMismatchError when anything of ``find_differences`` is there: hls4ml wrote another network."""
+    wrong = find_differences(project, network, layers, formats)
+    if wrong:
+        raise BitMismatchError("; ".join(wrong), where="the written project")
+
+
+def _arrays(node: Linear) -> dict[str, np.ndarray]:
+    """The kernel (as it stands in hardware) and the bias as real numbers, by hls4ml's names for them."""
+    kernel = node.kernel_format.values_of(hardware_kernel(node))
+    return {"scale" if isinstance(node, Scale) else "weight": kernel, "bias": bias_values(node)}
+
+
+def _weight_differences(
+    project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]
+) -> dict[str, list[str]]:
+    """By node, the arrays of ``firmware/weights/*.h`` that are not the network's.
 
     The weights of distributed_arithmetic layers are generated code: only the C-simulation can compare them.
     """
     files = _weight_files(project)
     strategies = {layer.name: layer.strategy for layer in layers}
-    wrong = []
+    wrong: dict[str, list[str]] = {}
     for node in network.nodes:
         strategy = strategies.get(node.name, "")
         if not isinstance(node, Linear) or strategy == "distributed_arithmetic":
             continue
-        kernel = node.kernel_format.values_of(hardware_kernel(node))
-        if strategy == "resource":  # hls4ml stores the transposed matrix: outputs first
-            kernel = np.moveaxis(kernel, -1, 0)
-        arrays = {"scale" if isinstance(node, Scale) else "weight": kernel, "bias": bias_values(node)}
-        for kind, expected in arrays.items():
+        for kind, expected in _arrays(node).items():
+            if strategy == "resource":  # hls4ml stores the transposed matrix: outputs first
+                expected = np.moveaxis(expected, -1, 0)
             file, found = files.get((node.name, kind), ("", np.zeros(0)))
             problem = _array_difference(expected.reshape(-1), found)
             if problem:
-                wrong.append(f"{node.name}: {kind} {problem} in {file or 'no file'}")
+                wrong.setdefault(node.name, []).append(f"{kind} {problem} in {file or 'no file'}")
     return wrong
 
 
@@ -138,13 +185,6 @@ def _array_difference(expected: np.ndarray, found: np.ndarray) -> str:
         return ""
     first = int(places[0])
     return f"{first} is {found[first]:g} instead of {expected[first]:g} ({places.size} differ)"
-
-
-def require_weights(project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]) -> None:
-    """Raise BitMismatchError when a written weight is not the network's."""
-    wrong = changed_weights(project, network, layers)
-    if wrong:
-        raise BitMismatchError("; ".join(wrong), where="the written weights")
 
 
 def _weight_files(project: Path) -> dict[tuple[str, str], tuple[str, np.ndarray]]:

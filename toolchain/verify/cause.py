@@ -23,7 +23,7 @@ class Evidence:
     expected: dict[str, Words]
     found: dict[str, Words]
     formats: dict[str, FixedPoint]
-    changed_weights: tuple[str, ...]  # "<node>: what differs"
+    differences: tuple[str, ...]  # "<node>: what differs", read from the project's sources
     counts: dict[str, int]  # differing words
 
 
@@ -60,8 +60,8 @@ def find_cause(evidence: Evidence, node: Node, name: str) -> str:
     exact, fractional_bits = exact_value(node, evidence.network, inputs)
     suspect = Suspect(node, inputs, evidence.found[name], evidence.formats[name], exact, fractional_bits)
     return (
-        _weights(evidence, node)
-        or _compiled_type(suspect)
+        _compiled_type(suspect)
+        or _sources(evidence, node)
         or _other_type(suspect)
         or _accumulator(suspect)
         or _bias(suspect)
@@ -77,10 +77,9 @@ def _port(node: Node, form: FixedPoint) -> str:
     return f"the input port is compiled as {form}, the network's is {node.result}"
 
 
-def _weights(evidence: Evidence, node: Node) -> str:
-    mine = [text.removeprefix(f"{node.name}: ") for text in evidence.changed_weights]
-    mine = [text for text, whole in zip(mine, evidence.changed_weights, strict=True) if text != whole]
-    return f"the compiled weights are not the network's: {'; '.join(mine)}" if mine else ""
+def _sources(evidence: Evidence, node: Node) -> str:
+    mine = [text for text in evidence.differences if text.startswith(f"{node.name}: ")]
+    return "; ".join(text.removeprefix(f"{node.name}: ") for text in mine)
 
 
 def _compiled_type(suspect: Suspect) -> str:

@@ -96,9 +96,21 @@ def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: 
             fault = (node, name)
     if tally.first is not None and tally.first.expected_word is not None:
         node, name = fault
-        evidence = Evidence(network, words, found, formats, csim.changed_weights, tally.counts)
+        evidence = Evidence(network, words, found, formats, csim.differences, tally.counts)
         tally.first = tally.first.model_copy(update={"cause": _cause(evidence, node, name, csim)})
+    if tally.first is None and csim.differences:
+        tally.first = _latent(network, csim)
     return tally.comparison()
+
+
+def _latent(network: FixedPointNetwork, csim: CsimResult) -> Mismatch:
+    """The project is another network than the one verified, although these samples do not show it."""
+    name, _, problem = csim.differences[0].partition(": ")
+    node = network[name]
+    return Mismatch(
+        layer=name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
+        fractional_bits=node.result.fractional_bits, cause=f"{problem} (no word of these samples shows it)",
+    )  # fmt: skip
 
 
 def _check_formats(csim: CsimResult, formats: dict[str, FixedPoint]) -> str:

@@ -6,6 +6,8 @@ Importing it is instant; TensorFlow and hls4ml come with the stage that needs th
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +51,7 @@ def build(
     target: str = "alveo_u250",
     settings: Mapping[str, Any] | None = None,
     folder: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Build:
     """Build from a model and data in memory; no files are needed to start.
 
@@ -76,7 +79,7 @@ def build(
         inner[name] = value
     from toolchain.project import parse_project
 
-    return run(parse_project(table, "build()"), place, target=target)
+    return run(parse_project(table, "build()"), place, target=target, progress=progress)
 
 
 def run(
@@ -102,10 +105,43 @@ def run(
         project = load_project(path)
     if folder is None:
         raise ProjectError("needs a folder to build in", where="run(Project)")
+    if _keras3_is_loaded():
+        return _run_apart(project, Path(folder).resolve(), target)
     request = pipeline.Request(project, Path(folder).resolve(), load_target(target), progress=progress or no_progress)
     outcome = pipeline.run(request)
     assert outcome.report is not None
     return Build(outcome.report, request.output_folder, tuple(outcome.problems))
+
+
+def _keras3_is_loaded() -> bool:
+    """Whether this program uses TensorFlow with Keras 3: QKeras and TFMOT cannot run beside it."""
+    return bool({"tensorflow", "keras"} & set(sys.modules)) and os.environ.get("TF_USE_LEGACY_KERAS") != "1"
+
+
+def _run_apart(project: Project, folder: Path, target: str) -> Build:
+    """The same in a process of its own, through the command line."""
+    import json
+    import subprocess
+
+    from toolchain.errors import problem_from
+    from toolchain.project_template import render
+    from toolchain.report.schema import Report
+    from toolchain.target import load_target
+
+    file = folder / "project.toml"
+    if not file.exists() or folder.name.startswith("toolchain-"):
+        file.write_text(render(project.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    command = [sys.executable, "-m", "toolchain.cli", "build", str(file), "--target", target, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        document = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise RuntimeError(f"the build ended with exit code {done.returncode}:\n{done.stderr[-4000:]}") from None
+    if "error" in document:
+        raise problem_from(document["error"]["problems"][0])
+    report = Report.model_validate(document)
+    problems = (problem_from({"exit_code": report.exit_code, "problem": done.stderr}),) if report.exit_code else ()
+    return Build(report, folder / "build" / load_target(target).name, problems)
 
 
 def load_project(path: str | Path, settings: Mapping[str, Any] | None = None) -> Project:
@@ -143,7 +179,7 @@ def _store_data(data: Any, place: Path) -> dict[str, Any]:
         raise ProjectError(
             f"cannot use a {type(data).__name__}", where="data", allowed=f"{', '.join(names)} as tuple or mapping"
         )
-    arrays = {name: np.asarray(value) for name, value in data.items()}
+    arrays: dict[str, Any] = {str(name): np.asarray(value) for name, value in data.items()}
     np.savez(place / "data.npz", **arrays)
     whole = arrays["y_train"].dtype.kind in "iub" if "y_train" in arrays else False
     return {"path": "data.npz", "task": "classification" if whole else "regression"}

@@ -219,8 +219,8 @@ def _run(request: Request, as_json: bool) -> None:
                 request,
                 progress=display.progress,
                 stage_begins=display.stage_begins,
-                waits=lambda: sys.stderr.write("another build of this project is running; waiting for it\n"),
-                notes=lambda text: display.note(text),
+                waits=lambda: display.note("another build of this project is running; waiting for it"),
+                notes=display.note,
             )
         )
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ToolchainError(Exception):
@@ -81,6 +82,14 @@ class PreflightError(ToolchainError):
         assert self.problems
         super().__init__("\n".join(problem.text() for problem in self.problems))
         self.exit_code = self.problems[0].exit_code
+
+
+def problem_from(description: dict[str, Any]) -> ToolchainError:
+    """The error that another process described as JSON (``kind`` or ``exit_code``, ``problem``, ``where`` …)."""
+    kinds = {kind.exit_code: kind for kind in ToolchainError.__subclasses__() if kind is not PreflightError}
+    kind = kinds.get(int(description["exit_code"]), ToolchainError)
+    rest = {key: str(description.get(key, "")) for key in ("where", "allowed", "hint")}
+    return kind(str(description["problem"]), **rest)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -64,6 +64,8 @@ def render(table: dict[str, Any]) -> str:
         schema = entry.annotation
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             lines += ["", f"[{section}]", *_keys(schema, table.get(section, {}))]
+    for name, options in table.get("hls", {}).get("layers", {}).items():
+        lines += ["", f"[hls.layers.{name}]", *(f"{key} = {_toml(value)}" for key, value in options.items())]
     text = "\n".join(lines) + "\n"
     import tomllib
 

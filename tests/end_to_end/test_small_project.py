@@ -71,7 +71,9 @@ def test_one_changed_weight_is_a_mismatch_in_its_layer(project: Path) -> None:
     head, numbers, tail = re.match(r"(.*= \{)(.*?)(\};.*)", text, re.DOTALL).groups()
     values = numbers.split(", ")
     place = next(i for i, value in enumerate(values) if float(value) != 0)
-    values[place] = str(float(values[place]) + 2.0**-7 if float(values[place]) < 0.5 else float(values[place]) - 2.0**-7)
+    values[place] = str(
+        float(values[place]) + 2.0**-7 if float(values[place]) < 0.5 else float(values[place]) - 2.0**-7
+    )
     file.write_text(head + ", ".join(values) + tail)
     first = mismatch(project)
     assert first["layer"] == "hidden"

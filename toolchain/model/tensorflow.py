@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,8 @@ def load_tensorflow() -> Any:
         import tensorflow as tf
 
         if first:
+            # tf_keras warns of every QKeras quantizer it saves; the saved model is complete
+            warnings.filterwarnings("ignore", message=r"The `keras\.constraints\.serialize")
             tf.get_logger().setLevel("ERROR")
             tf.config.experimental.enable_op_determinism()
             tf.zeros(1)  # the device messages come with the first operation

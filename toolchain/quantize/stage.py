@@ -153,7 +153,8 @@ def _store(
     storage.save(network, folder / "network.fpn")
     words = {part: port.result.words_of(getattr(samples, part).x) for part in ("train", "validation", "test")}
     inputs = np.concatenate([words["test"], witness.corner_words(port.result, port.shape)])
-    np.savez_compressed(folder / "inputs.npz", **{port.name: inputs})
+    named: dict[str, Any] = {port.name: inputs}
+    np.savez_compressed(folder / "inputs.npz", **named)
     outputs, doubled = witness.layer_outputs(model, network, inputs)
     stored: dict[str, Any] = dict(outputs)
     np.savez_compressed(folder / "layers.npz", **stored)

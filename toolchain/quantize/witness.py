@@ -1,8 +1,8 @@
 """What QKeras computes, layer by layer, for the verification inputs: the witness on the other side of the network.
 
-QKeras computes in float32. Where every partial sum of a layer is provably an integer below 2**24 on its grid, float32 is
-exact in any order and QKeras' own outputs are taken. Elsewhere the same quantized weights and the quantizers' own formula
-are evaluated in float64 (exact below 2**53), and the layer is named in ``QuantizeResult.float64_layers``.
+QKeras computes in float32. Where every partial sum of a layer is provably an integer below 2**24 on its grid, float32
+is exact in any order and QKeras' own outputs are taken. Elsewhere the same quantized weights and the quantizers' own
+formula are evaluated in float64 (exact below 2**53), and the layer is named in ``QuantizeResult.float64_layers``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,29 @@ def test_documented_keys_are_there(path: str) -> None:
     node: Any = json.loads(assemble(build_results()).model_dump_json())
     for part in path.split("."):
         node = node[int(part)] if part.isdigit() else node[part]
+
+
+def test_every_key_that_the_documentation_names_exists() -> None:
+    text = (COMMITTED.parent / "report.md").read_text(encoding="utf-8")
+    table = text.split("| key | content |")[1].split("\n\n")[0]
+    first_column = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    keys = [key for cell in first_column for name in re.findall(r"`([^`]+)`", cell) for key in _expand(name)]
+    assert len(keys) > 60
+    document = json.loads(assemble(mismatch_results()).model_dump_json())
+    for key in keys:
+        node: Any = document
+        for step in key.split("."):
+            node = node[step.removesuffix("[]")]
+            node = node[0] if step.endswith("[]") and node else node
+            if node == []:
+                break  # nothing was skipped: its keys stand in the schema
+    assert {name.split(".")[0].removesuffix("[]") for name in keys} >= set(document) - {
+        "schema_version", "project", "description"
+    }  # fmt: skip
+
+
+def _expand(name: str) -> list[str]:
+    group = re.search(r"\{([^}]*)\}", name)
+    if not group:
+        return [name]
+    return [key for part in group[1].split(",") for key in _expand(name[: group.start()] + part + name[group.end() :])]

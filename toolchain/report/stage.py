@@ -96,7 +96,8 @@ def write_report(build: Build) -> Report:
     folder = build.request.output_folder
     key = _key(report, tuple(run.key for run in build.workspace.runs))
     if _stored(folder, key):
-        return report
+        written = Report.model_validate_json((folder / "report.json").read_bytes())
+        return report.model_copy(update={"created": written.created})
     _write(folder, report, _figures(results, measured), key)
     return report
 

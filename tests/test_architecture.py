@@ -33,7 +33,6 @@ HEAVY = {
     "tensorflow_model_optimization": {"prune"},
     "hls4ml": {"hls"},
     "da4ml": {"hls", "estimate"},
-    "matplotlib": {"report"},
     "pandas": {"data"},
     "arch": {"data"},
 }

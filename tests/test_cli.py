@@ -22,7 +22,7 @@ try:
     cli.main()
 except SystemExit as leave:
     assert not leave.code
-heavy = {{"tensorflow", "keras", "numpy", "pandas", "pydantic", "hls4ml", "matplotlib", "rich"}} & set(sys.modules)
+heavy = {{"tensorflow", "keras", "numpy", "pandas", "pydantic", "hls4ml", "rich"}} & set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -37,7 +37,9 @@ const wide = [...document.querySelectorAll("body *")].filter(x => !x.closest(".s
   && x.getBoundingClientRect().right > innerWidth + 1).map(x => x.tagName + "." + x.getAttribute("class"));
 const style = getComputedStyle(document.body);
 const found = {width: innerWidth, scroll: document.documentElement.scrollWidth, wide,
-  page: style.backgroundColor, ink: style.color, requests: performance.getEntriesByType("resource").length,
+  page: style.backgroundColor, ink: style.color,
+  boxed: [...document.querySelectorAll(".scroll")].filter(x => x.scrollWidth > x.clientWidth).length,
+  requests: performance.getEntriesByType("resource").length,
   scripts: document.scripts.length, images: document.images.length,
   heading: parseFloat(getComputedStyle(document.querySelector("h1")).fontSize),
   top: document.querySelector(".keys").getBoundingClientRect().bottom};
@@ -83,6 +85,7 @@ def test_the_page_never_scrolls_sideways(case: str, width: int, tmp_path: Path) 
     assert found["wide"] == []
     assert (found["scripts"], found["images"], found["requests"]) == (1, 0, 0), "only the probe itself"
     assert found["heading"] >= 40
+    assert width < 1280 or case == "hostile" or found["boxed"] == 0
 
 
 def test_a_manager_sees_verdict_and_numbers_on_one_screen(tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ def test_loss_is_told_in_the_metrics_own_direction() -> None:
     assert best is not None
     assert best[0] == "majority class"
     assert key_figures(report)[0].text == "55.00 %"
+    assert "majority class: 51.00 %" in key_figures(report)[0].note
+
+
+def test_a_baseline_that_beats_the_model_is_called_better() -> None:
+    assert "persistence is better: 20.83" in key_figures(assemble(build_results()))[0].note
 
 
 @given(st.floats(min_value=0, max_value=1))

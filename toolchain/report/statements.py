@@ -152,7 +152,8 @@ def _task(report: Report) -> KeyFigure | None:
     notes = [loss_words(report)] if shown == "hls" else [STAGE_LABELS[shown]]
     best = best_baseline(report)
     if best:
-        notes.append(f"{best[0]}: {metric_value(best[1].value, found.metric)}")
+        ahead = best[1].value < interval.value if found.lower_is_better else best[1].value > interval.value
+        notes.append(f"{best[0]}{' is better' if ahead else ''}: {metric_value(best[1].value, found.metric)}")
     name = "RMSE" if found.metric == "rmse" else found.metric.capitalize()
     where = "in hardware" if shown == "hls" else ""
     return KeyFigure(

@@ -101,6 +101,16 @@ def test_a_changed_file_is_a_mismatch_that_names_the_layer(
     assert caught.value.exit_code == 5
 
 
+def test_a_port_under_another_name_is_a_mismatch(tmp_path: Path) -> None:
+    def rename(model: Any) -> None:
+        model.signatureDefs[0].outputs[0].name = "logits"
+
+    path = tmp_path / "m.tflite"
+    path.write_bytes(changed(rename))
+    with pytest.raises(BitMismatchError, match="port 'out'"):
+        check_file(path, MODEL, NETWORK, INPUTS)
+
+
 @pytest.mark.parametrize("name", ["conv_relu", "hidden_relu"])
 def test_a_changed_inner_scale_is_caught(name: str, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"

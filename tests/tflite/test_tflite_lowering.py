@@ -118,3 +118,23 @@ def test_a_bias_below_the_sums_grid_needs_room_in_the_kernel() -> None:
 
     lowered(network(31))
     assert "finer" in refusal(network(33))
+
+
+def test_a_rounding_that_no_linear_layer_can_take_over_is_refused() -> None:
+    builder = NetworkBuilder("n")
+    x = builder.input("x", (2,), EIGHT)
+    x = builder.requantize("coarser", x, FixedPoint(True, 0, 4, *EVEN))
+    x = builder.dense("d", x, np.array([[1], [2]]), EIGHT)
+    assert "layer 'coarser'" in refusal(builder.build((x,)))
+
+
+def test_sums_and_biases_beyond_32_bits_are_refused() -> None:
+    builder = NetworkBuilder("n")
+    x = builder.input("x", (140_000,), EIGHT)
+    x = builder.dense("large", x, np.full((140_000, 1), 127), EIGHT)
+    with pytest.raises(NotExpressibleError, match="may exceed 32 bits"):
+        lowered(builder.build((x,)), samples=1)
+    builder = NetworkBuilder("n")
+    x = builder.input("x", (1,), EIGHT)
+    x = builder.dense("d", x, np.array([[1]]), EIGHT, np.array([2**33]), FixedPoint(True, 20, 14))
+    assert "does not fit 32 bits" in refusal(builder.build((x,)))

@@ -28,6 +28,13 @@ def test_foreign_files_are_refused_with_their_name(content: bytes, tmp_path: Pat
         read_summary(path)
 
 
+def test_a_flatbuffer_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.tflite"
+    path.write_bytes(WHOLE[:4] + b"ARRO" + WHOLE[8:])
+    with pytest.raises(UnsupportedModelError, match="not a TFLite file"):
+        read_summary(path)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.tflite", tmp_path):
         with pytest.raises(UnsupportedModelError, match="cannot be read"):

@@ -27,6 +27,9 @@ from pydantic import ValidationError
 from toolchain.errors import ProjectError
 from toolchain.results import StageResult
 
+#: Files of this package that decide what a stage makes: code, templates, style, tables.
+SOURCE_SUFFIXES = (".py", ".cpp", ".h", ".json", ".j2", ".css")
+
 Result = TypeVar("Result", bound=StageResult)
 
 
@@ -116,7 +119,7 @@ def source_digest() -> str:
     total = hashlib.sha256()
     root = Path(__file__).parent
     for file in sorted(root.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts and file.suffix in (".py", ".cpp", ".h", ".json"):
+        if file.is_file() and "__pycache__" not in file.parts and file.suffix in SOURCE_SUFFIXES:
             total.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return total.hexdigest()
 

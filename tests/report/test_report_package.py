@@ -6,10 +6,10 @@ import fnmatch
 import tomllib
 from pathlib import Path
 
-import toolchain
+from toolchain import workspace
 from toolchain.workspace import SOURCE_SUFFIXES
 
-PACKAGE = Path(toolchain.__file__).parent
+PACKAGE = Path(workspace.__file__).parent
 FILES = [file for file in PACKAGE.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
 
 

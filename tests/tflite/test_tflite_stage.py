@@ -21,7 +21,8 @@ from toolchain.network.nodes import FixedPointNetwork
 from toolchain.project import TfliteSection
 from toolchain.results import DataResult, Job, Part, PruneResult, QuantizeResult, Samples, TfliteResult
 from toolchain.tflite.compare import compare_with_post_training, float_model
-from toolchain.tflite.stage import export
+from toolchain.tflite.grids import Grid
+from toolchain.tflite.stage import _saturated, export
 
 
 class Inputs(NamedTuple):
@@ -119,7 +120,14 @@ def test_a_wide_input_port_is_cut_to_eight_bits_and_says_so(tmp_path: Path) -> N
     network = dense_network(np.array([[100], [-77]]), np.array([9]), form)
     result = run_stage(stage_inputs(tmp_path, network, "regression"), tmp_path / "tflite", "int8")
     assert "input port rounds 8 bits" in result.files[0].checked
+    assert "from -8 to 7.9375; 0 test values lie beyond" in result.files[0].checked
     assert result.largest_word_difference == 0  # the weights have no room for ties' sake, and none occurs here
+
+
+def test_values_beyond_the_input_port_are_counted() -> None:
+    grid = Grid(4, 0)  # -8 to 7.9375
+    assert _saturated(grid, np.array([-8.0, 7.9375, 7.96, -8.02])) == 0
+    assert _saturated(grid, np.array([8.0, -9.0, 100.0, 1.0])) == 3
 
 
 def test_float_outputs_that_are_not_the_keras_models_are_a_mismatch(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from toolchain.tflite.operators import Int8Model, Tensor
 @dataclass(frozen=True, slots=True)
 class PortCost:
     """What rounding the ports to 8 bits costs on the test part, against the network on unrounded inputs: the largest
-    difference in its output units, and for classes the share of equal decisions."""
+    difference in its output units, and for classes the share of equal decisions. ``saturated_inputs`` of the part's
+    values lie beyond the input port's ends."""
 
+    saturated_inputs: int
     largest_difference: float
     equal_decisions_share: float | None
 
@@ -34,7 +36,11 @@ def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement,
     ]
     lost = network.inputs[0].result.fractional_bits - model.input.grid.fractional_bits
     if lost:
-        lines.append(f"input port rounds {lost} bits of {network.inputs[0].result} away (error at most half its LSB)")
+        grid = model.input.grid
+        lines.append(
+            f"input port rounds {lost} bits of {network.inputs[0].result} away (error at most half its LSB from "
+            f"{grid.low * grid.scale:g} to {grid.high * grid.scale:g}; {cost.saturated_inputs} test values lie beyond)"
+        )
     lines.append(
         f"against the network on unrounded inputs and results: largest difference {cost.largest_difference:.6g} "
         f"(output LSB {model.output.grid.scale:.6g})"

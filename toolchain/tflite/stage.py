@@ -109,22 +109,33 @@ def _export_int8(
     test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
     agreement = check_file(path, model, network, np.concatenate([test, corner_inputs(model.input.grid, port.shape)]))
     outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
-    statement = describe(network, model, agreement, _port_cost(network, data, samples, outputs))
+    saturated = _saturated(model.input.grid, samples.test.x)
+    cost = PortCost(saturated, *_difference(network, data, samples.test.x, outputs))
+    statement = describe(network, model, agreement, cost)
     write_description(folder / "model.int8.json", network, model, agreement)
     return agreement, outputs, statement
 
 
-def _port_cost(network: FixedPointNetwork, data: DataResult, samples: Samples, outputs: FloatArray) -> PortCost:
-    """How far int8 results are from the network's on unrounded inputs, in the network's output units."""
+def _saturated(grid: Grid, x: FloatArray) -> int:
+    """How many values round to a word beyond the port's ends."""
+    words = np.rint(x / grid.scale)
+    return int(np.count_nonzero((words < grid.low) | (words > grid.high)))
+
+
+def _difference(
+    network: FixedPointNetwork, data: DataResult, x: FloatArray, outputs: FloatArray
+) -> tuple[float, float | None]:
+    """How far int8 results are from the network's on unrounded ``x``, in its output units, and for classes the
+    share of equal decisions."""
     port, result = network.inputs[0].name, network.outputs[0]
-    words = run(network, quantize_inputs(network, {port: samples.test.x}))[result]
+    words = run(network, quantize_inputs(network, {port: x}))[result]
     expected = network[result].result.values_of(words)
     largest = float(np.abs(outputs - expected).max(initial=0.0))
     if data.task == "regression":
-        return PortCost(largest, None)
+        return largest, None
     if data.task == "binary":
-        return PortCost(largest, float(((outputs > 0) == (expected > 0)).mean()))
-    return PortCost(largest, float((outputs.argmax(axis=-1) == expected.argmax(axis=-1)).mean()))
+        return largest, float(((outputs > 0) == (expected > 0)).mean())
+    return largest, float((outputs.argmax(axis=-1) == expected.argmax(axis=-1)).mean())
 
 
 def corner_inputs(grid: Grid, shape: tuple[int, ...]) -> Int8Array:

@@ -1,0 +1,124 @@
+"""Whole estimates: what is monotonic, what fits, what is said where nothing was measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.estimate.budget import check
+from toolchain.estimate.design import Design, DesignLayer, design_of
+from toolchain.estimate.prices import dsp_blocks
+from toolchain.estimate.stage import estimate_design
+from toolchain.fixed_point import FixedPoint
+from toolchain.network.builder import NetworkBuilder
+from toolchain.project import BudgetSection, HlsSection
+from toolchain.target import load_target
+
+RNG = np.random.default_rng(0)
+FPGA = load_target("zcu102").fpga
+assert FPGA is not None
+
+
+def layer(n_in: int = 32, n_out: int = 32, width: int = 10, data: int = 16, **changes: object) -> DesignLayer:
+    limit = 2 ** (width - 1)
+    weights = np.random.default_rng(n_in * n_out).integers(-limit, limit, (n_in, n_out))
+    plain = DesignLayer(
+        "d", "dense", data, 16, n_out, 1, weights, width, data + width + int(np.ceil(np.log2(n_in))), "latency", 1
+    )
+    return replace(plain, **changes)
+
+
+def design(*layers: DesignLayer, tool: str = "vitis", io_type: str = "io_parallel", clock: float = 5.0) -> Design:
+    return Design(tuple(layers), tool, io_type, "ultrascale_plus", clock)
+
+
+def lut_equivalent(d: Design) -> float:
+    found = estimate_design(d, FPGA)
+    return found.lut.value + 100 * found.dsp.value
+
+
+def test_more_bits_never_cost_less() -> None:
+    costs = [lut_equivalent(design(layer(width=width))) for width in (2, 4, 6, 8, 10, 12, 14)]
+    assert costs == sorted(costs)
+
+
+def test_a_larger_reuse_factor_never_needs_more_dsp() -> None:
+    for strategy in ("latency", "resource"):
+        factors = (1, 2, 4, 8, 16, 32, 64, 128)
+        dsp = [estimate_design(design(layer(strategy=strategy, reuse_factor=f)), FPGA).dsp.value for f in factors]
+        assert dsp == sorted(dsp, reverse=True), strategy
+
+
+def test_zeros_save_multipliers_under_latency() -> None:
+    whole = layer()
+    assert whole.weights is not None
+    sparse = replace(whole, weights=np.where(RNG.random(whole.weights.shape) < 0.75, 0, whole.weights))
+    before, after = (estimate_design(design(item), FPGA) for item in (whole, sparse))
+    for name in ("dsp", "lut", "ff"):
+        assert getattr(after, name).value < 0.5 * getattr(before, name).value
+
+
+def test_resource_strategy_has_the_reuse_factor_as_interval() -> None:
+    found = estimate_design(design(layer(strategy="resource", reuse_factor=16), tool="vivado"), FPGA)
+    assert found.initiation_interval.value == 16
+    assert found.dsp.value == 64
+    assert found.bram_18k.value > 0
+
+
+def test_distributed_arithmetic_has_no_dsp_and_says_it_was_not_measured() -> None:
+    found = estimate_design(design(layer(strategy="distributed_arithmetic")), FPGA)
+    assert found.dsp.value == 0
+    assert found.grade == "C"
+    assert any("not measured" in line for line in found.layers[0].explanation)
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "blocks"), [(24, 8, 1), (28, 8, 2), (32, 16, 2), (20, 20, 2), (32, 32, 4), (27, 18, 1)]
+)
+def test_dsp_blocks_of_a_product(wide: int, narrow: int, blocks: int) -> None:
+    assert dsp_blocks(wide, narrow, "ultrascale_plus") == blocks
+
+
+def test_intervals_hold_their_value_and_widen_where_nothing_was_measured() -> None:
+    for d in (
+        design(layer()),
+        design(layer(strategy="resource", reuse_factor=8)),
+        design(layer(), io_type="io_stream"),
+    ):
+        found = estimate_design(d, FPGA)
+        for name in ("dsp", "bram_18k", "lut", "ff", "latency_cycles", "latency_ns", "initiation_interval"):
+            estimated = getattr(found, name)
+            assert 0 <= estimated.low <= estimated.value <= estimated.high
+
+
+def test_what_does_not_fit_names_the_layer_and_what_would() -> None:
+    big = estimate_design(design(layer(256, 256, width=12), layer(8, 8)), FPGA)
+    assert not big.fits
+    problems = check(big, BudgetSection(latency_ns=1.0, initiation_interval=1), FPGA)
+    assert {problem.exit_code for problem in problems} == {4}
+    text = problems[0].text()
+    assert "'d'" in text
+    assert "prune" in text
+    assert any("latency_ns" in problem.text() for problem in problems)
+    assert not check(
+        big, BudgetSection(initiation_interval=1), FPGA.model_copy(update={"dsp": 10**6, "lut": 10**8, "ff": 10**8})
+    )
+
+
+def test_a_device_without_a_memory_figure_is_not_checked_for_it() -> None:
+    fpga = load_target("alveo_ul3524").fpga
+    assert fpga is not None
+    found = estimate_design(design(layer(strategy="resource", reuse_factor=8)), fpga)
+    assert "bram_18k" not in found.share
+    assert any("block RAM" in note for note in found.notes)
+
+
+def test_operators_that_are_not_estimated_are_refused() -> None:
+    b = NetworkBuilder("n")
+    x = b.input("x", (4, 2), FixedPoint(True, 1, 4))
+    b.max_pool("pool", x, (2,), (2,), ((0, 0),))
+    with pytest.raises(UnsupportedModelError, match="'pool'"):
+        design_of(b.build(("pool",)), HlsSection(), FPGA)

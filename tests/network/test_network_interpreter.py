@@ -1,0 +1,193 @@
+"""The interpreter against the naive one, ranges and accumulators against what really happens, storage byte by byte."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import run as run_naively
+
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.network import interpreter, storage
+from toolchain.network.builder import NetworkBuilder
+from toolchain.network.nodes import FixedPointNetwork, Linear
+from toolchain.network.ranges import analyse
+
+PLAIN = FixedPoint(True, 2, 5)
+
+
+def random_format(rng: np.random.Generator, widest: int = 12) -> FixedPoint:
+    signed, width, integer = bool(rng.integers(2)), int(rng.integers(2, widest)), int(rng.integers(-2, 5))
+    return FixedPoint(
+        signed, integer, width - integer - signed, list(Rounding)[rng.integers(7)], list(Overflow)[rng.integers(4)]
+    )
+
+
+def weights(rng: np.random.Generator, shape: tuple[int, ...], wide: bool) -> tuple[np.ndarray, FixedPoint]:
+    form = FixedPoint(True, 3, 30 if wide else int(rng.integers(1, 6)))
+    words = rng.integers(form.min_word, form.max_word + 1, size=shape)
+    return words * (rng.random(shape) < 0.7), form
+
+
+def random_network(seed: int, wide: bool = False) -> FixedPointNetwork:
+    """A few operators of random kinds, shapes and formats; ``wide`` leaves 64 bits behind."""
+    rng = np.random.default_rng(seed)
+    b = NetworkBuilder("random")
+    axes = int(rng.integers(1, 4))
+    shape = tuple(int(n) for n in rng.integers(2, 6, size=axes))
+    x = b.input("x", shape, FixedPoint(True, 3, 40) if wide else random_format(rng))
+    for number in range(int(rng.integers(1, 6))):
+        x = add_random(b, x, f"n{number}", rng, wide)
+    return b.build((x,))
+
+
+def add_random(b: NetworkBuilder, x: str, name: str, rng: np.random.Generator, wide: bool) -> str:
+    shape = b.shape_of(x)
+    result = None if rng.random() < 0.4 else random_format(rng, 20)
+    kinds = ["dense", "scale", "relu", "requantize", "reshape", "add"]
+    kinds += ["convolution", "depthwise", "max_pool"] if len(shape) > 1 else []
+    kind = rng.choice(kinds)
+    channels = shape[-1]
+    if kind == "dense":
+        units = int(rng.integers(1, 5))
+        return b.dense(name, x, *weights(rng, (channels, units), wide), *weights(rng, (units,), wide), result)
+    if kind == "scale":
+        return b.scale(name, x, *weights(rng, (channels,), wide), *weights(rng, (channels,), wide), result)
+    if kind == "relu":
+        return b.relu(name, x, result)
+    if kind == "requantize":
+        return b.requantize(name, x, random_format(rng))
+    if kind == "reshape":
+        return b.reshape(name, x, (int(np.prod(shape)),))
+    if kind == "add":
+        return b.add(name, (x, b.relu(f"{name}_part", x, random_format(rng))), result)
+    spatial = len(shape) - 1
+    window = tuple(int(min(rng.integers(1, 4), shape[a])) for a in range(spatial))
+    padding = tuple((int(rng.integers(0, w)), int(rng.integers(0, w))) for w in window)
+    strides = tuple(int(n) for n in rng.integers(1, 3, size=spatial))
+    if kind == "max_pool":
+        return b.max_pool(name, x, window, strides, padding)
+    dilation = tuple(2 if 2 * (w - 1) < n and rng.random() < 0.3 else 1 for w, n in zip(window, shape, strict=False))
+    filters = channels if kind == "depthwise" else int(rng.integers(1, 4))
+    kernel = (*window, channels) if kind == "depthwise" else (*window, channels, filters)
+    return b.convolution(
+        name, x, *weights(rng, kernel, wide), *weights(rng, (filters,), wide), result,
+        strides=strides, padding=padding, dilation=dilation, depthwise=kind == "depthwise",
+    )  # fmt: skip
+
+
+def random_words(network: FixedPointNetwork, samples: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    port = network.inputs[0]
+    low, high = port.result.min_word, port.result.max_word
+    words = rng.integers(low, high + 1, size=(samples, *port.shape))
+    words[0], words[1] = low, high
+    return {port.name: words}
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 2**32), st.booleans())
+def test_the_fast_interpreter_is_the_naive_one(seed: int, wide: bool) -> None:
+    network = random_network(seed, wide)
+    words = random_words(network, 4, seed)
+    fast, slow = interpreter.run(network, words), run_naively(network, words)
+    for node in network.nodes:
+        assert fast[node.name].tolist() == slow[node.name].tolist(), (seed, node.name, type(node).__name__)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_word_leaves_its_proven_range(seed: int) -> None:
+    network = random_network(seed)
+    ranges = analyse(network)
+    for name, words in interpreter.run(network, random_words(network, 20, seed)).items():
+        assert (words >= ranges[name].low).all()
+        assert (words <= ranges[name].high).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_accumulators_never_wrap_and_are_the_narrowest(seed: int) -> None:
+    """For a layer that reads the input: the extreme inputs reach the accumulator's ends, one bit less would wrap."""
+    rng = np.random.default_rng(seed)
+    b = NetworkBuilder("one")
+    x = b.input("x", (5,), FixedPoint(True, 2, int(rng.integers(1, 8))))
+    layer = b.dense("d", x, *weights(rng, (5, 3), False), *weights(rng, (3,), False))
+    network = b.build((layer,))
+    node, port = network["d"], network.inputs[0].result
+    assert isinstance(node, Linear)
+    extremes = [
+        np.where(sign * node.kernel[:, o] > 0, port.max_word, port.min_word) for o in range(3) for sign in (1, -1)
+    ]
+    found = interpreter.run(network, {"x": np.array(extremes)})["d"]
+    exact = run_naively(network, {"x": np.array(extremes)})["d"]
+    assert found.tolist() == exact.tolist()
+    assert analyse(network)["d"].lowest == found.min()
+    assert analyse(network)["d"].highest == found.max()
+    if node.accumulator.width > 1:
+        narrow = replace(node.accumulator, integer_bits=node.accumulator.integer_bits - 1)
+        assert found.min() < narrow.min_word or found.max() > narrow.max_word
+
+
+def test_a_narrow_accumulator_wraps_as_the_naive_one_says() -> None:
+    b = NetworkBuilder("wrap")
+    b.dense("d", b.input("x", (4,), PLAIN), np.full((4, 2), 31), FixedPoint(True, 0, 5))
+    built = b.build(("d",))
+    node = built["d"]
+    assert isinstance(node, Linear)
+    narrow = replace(node.accumulator, integer_bits=node.accumulator.integer_bits - 2)
+    network = FixedPointNetwork(name="w", nodes=(built["x"], replace(node, accumulator=narrow)), outputs=("d",))
+    words = random_words(network, 10, 0)
+    fast, slow = interpreter.run(network, words)["d"], run_naively(network, words)["d"]
+    assert fast.tolist() == slow.tolist()
+    assert fast.tolist() != interpreter.run(built, words)["d"].tolist()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_storage_is_exact_and_reproducible(seed: int, tmp_path: Path) -> None:
+    network = random_network(seed)
+    file = tmp_path / "network.fpn"
+    storage.save(network, file)
+    again = storage.load(file)
+    assert storage.to_bytes(again) == file.read_bytes()
+    words = random_words(network, 3, seed)
+    for name, found in interpreter.run(again, words).items():
+        assert found.tolist() == interpreter.run(network, words)[name].tolist()
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped"])
+def test_a_damaged_network_is_refused(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "network.fpn"
+    content = storage.to_bytes(random_network(5))
+    middle = len(content) // 2
+    damaged = {"empty": b"", "text": b"hello", "cut": content[:-40],
+               "flipped": content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]}[damage]  # fmt: skip
+    file.write_bytes(damaged)
+    with pytest.raises(ValueError, match="network"):
+        storage.load(file)
+
+
+@pytest.mark.parametrize("words", [np.full((2, 4), 128), np.full((2, 4), -129), np.zeros((2, 5), dtype=np.int64)])
+def test_words_that_are_not_of_the_port_are_refused(words: np.ndarray) -> None:
+    b = NetworkBuilder("port")
+    b.relu("r", b.input("x", (4,), PLAIN))
+    with pytest.raises(ValueError, match="'x'"):
+        interpreter.run(b.build(("r",)), {"x": words})
+    with pytest.raises(ValueError, match="no words"):
+        interpreter.run(b.build(("r",)), {})
+
+
+def test_weights_cannot_be_changed() -> None:
+    kernel = np.ones((4, 2), dtype=np.int64)
+    b = NetworkBuilder("frozen")
+    b.dense("d", b.input("x", (4,), PLAIN), kernel, PLAIN)
+    node = b.build(("d",))["d"]
+    assert isinstance(node, Linear)
+    kernel[0, 0] = 9
+    assert node.kernel[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        node.kernel[0, 0] = 2

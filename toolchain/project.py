@@ -39,7 +39,7 @@ class DataSection(Section):
     look_back: Positive = Field(14, description="time steps per sample")
     price_column: str = Field("Adj Close", description="price_forecast: the column that is forecast")
     time_column: str = Field("", description="csv: default: the one named start_ms, timestamp, datetime, date or time")
-    volume_window: Positive = Field(288, description="direction: rows of the trailing mean volume; 288 x 5 min is a day")
+    volume_window: Positive = Field(288, description="direction: rows of the trailing mean volume; 288 x 5 min: a day")
     train_share: Share = Field(0.7, description="first part of the series, in time")
     validation_share: Share = Field(0.1, description="next part; the rest is the test part")
     embargo: int = Field(14, ge=0, description="samples left out between the parts; at least look_back for windows")

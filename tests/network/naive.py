@@ -1,4 +1,4 @@
-"""A second interpreter, deliberately naive: Python integers, fractions and loops; no arithmetic of the first is used."""
+"""A second interpreter, deliberately naive: Python fractions and loops; no arithmetic of the first is used."""
 
 from __future__ import annotations
 

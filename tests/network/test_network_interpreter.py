@@ -120,9 +120,8 @@ def test_accumulators_never_wrap_and_are_the_narrowest(seed: int) -> None:
     network = b.build((layer,))
     node, port = network["d"], network.inputs[0].result
     assert isinstance(node, Linear)
-    extremes = [
-        np.where(sign * node.kernel[:, o] > 0, port.max_word, port.min_word) for o in range(3) for sign in (1, -1)
-    ]
+    columns = [sign * node.kernel[:, o] for o in range(3) for sign in (1, -1)]
+    extremes = [np.where(column > 0, port.max_word, port.min_word) for column in columns]
     found = interpreter.run(network, {"x": np.array(extremes)})["d"]
     exact = run_naively(network, {"x": np.array(extremes)})["d"]
     assert found.tolist() == exact.tolist()

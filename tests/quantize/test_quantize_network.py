@@ -1,4 +1,4 @@
-"""QKeras models as integer networks: the same values in every layer, zeros that stay, the same seed the same integers."""
+"""QKeras models as integer networks: the same values in every layer, zeros that stay, one seed one result."""
 
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ def prepared(folder: Path, seed: int = 0) -> tuple[DataResult, PruneResult, Samp
         (folder / name).mkdir(parents=True)
     data = DataResult(
         source="made up", task="regression", metric="rmse", unit="", input_shape=(6,), outputs=1, feature_names=(),
-        y_scale=1, y_offset=0, counts={}, first_test_time="", last_test_time="", sha256=save_samples(samples, folder / "data"),
+        y_scale=1, y_offset=0, counts={}, first_test_time="", last_test_time="",
+        sha256=save_samples(samples, folder / "data"),
     )  # fmt: skip
     data.at(folder / "data")
     kernel = rng.normal(0, 0.4, (6, 5)) * (rng.random((6, 5)) < 0.5)

@@ -15,7 +15,7 @@ SUPPORTED = "QActivation(quantized_bits | quantized_relu), QDense, QConv1D, Flat
 
 
 def network_from_qkeras(model: Any, name: str) -> FixedPointNetwork:
-    """The integers of a sequential QKeras model. Its first layer must be a QActivation(quantized_bits): the input format.
+    """The integers of a sequential QKeras model whose first layer is a QActivation(quantized_bits): the input format.
 
     Raises UnsupportedModelError naming the layer that has no exact meaning.
     """

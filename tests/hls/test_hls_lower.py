@@ -1,0 +1,125 @@
+"""What becomes hardware, and what is refused by layer before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hls_cases import SAT, WEIGHT, conv_network, pool_network
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.hls.lower import hardware_kernel, lower
+from toolchain.network.builder import NetworkBuilder
+from toolchain.network.nodes import Convolution, FixedPointNetwork, Linear, Node
+
+X = FixedPoint(True, 2, 5, *SAT)
+KERNEL = np.arange(-6, 6).reshape(4, 3)
+
+
+def dense_network(name: str = "dense", result: FixedPoint | None = None) -> FixedPointNetwork:
+    b = NetworkBuilder("n")
+    return b.build((b.dense(name, b.input("x", (4,), X), KERNEL, WEIGHT, result=result),))
+
+
+def changed(network: FixedPointNetwork, name: str, **values: object) -> FixedPointNetwork:
+    nodes: tuple[Node, ...] = tuple(replace(n, **values) if n.name == name else n for n in network.nodes)
+    return replace(network, nodes=nodes)
+
+
+def refusal(network: FixedPointNetwork, io_type: str = "io_parallel") -> str:
+    with pytest.raises(UnsupportedModelError) as caught:
+        lower(network, io_type)
+    assert caught.value.exit_code == 3
+    return caught.value.text()
+
+
+def test_every_change_of_format_is_a_quantizer() -> None:
+    layers = lower(conv_network(), "io_parallel").layers
+    quantizers = [layer["name"] for layer in layers if layer["class_name"] == "FixedPointQuantizer"]
+    assert quantizers == ["x_format", "conv_relu_format", "hidden_relu_format"]
+
+
+def test_weights_are_passed_exactly() -> None:
+    network = conv_network()
+    by_name = {layer["name"]: layer for layer in lower(network, "io_parallel").layers}
+    for node in network.nodes:
+        if isinstance(node, Linear):
+            assert np.array_equal(by_name[node.name]["weight_data"] * 2.0**5, node.kernel)
+
+
+def test_dilation_is_written_out_with_zeros() -> None:
+    node = pool_network()["conv"]
+    assert isinstance(node, Convolution)
+    wide = hardware_kernel(node)
+    assert wide.shape[0] == 5
+    assert np.array_equal(wide[::2], node.kernel)
+    assert not wide[1::2].any()
+
+
+@pytest.mark.parametrize(
+    "name", ["2nd", "a b", "a/b", "int", "size", "uint8", "result", "formats", "a__b", "x" * 65, "a_cpy1", "network"]
+)
+def test_names_that_cannot_stand_in_cpp_are_refused(name: str) -> None:
+    assert "cannot stand in C++" in refusal(dense_network(name))
+
+
+def test_names_that_differ_in_case_only_or_are_a_type_of_another_layer_are_refused() -> None:
+    assert "but for its case" in refusal(dense_network("X"))
+    assert "type of layer 'x'" in refusal(dense_network("x_accum"))
+
+
+def test_modes_that_hls4ml_cannot_keep_are_refused() -> None:
+    form = FixedPoint(True, 1, 2, Rounding.RND_ZERO, Overflow.SAT)
+    assert "layer 'dense': rounding RND_ZERO" in refusal(dense_network(result=form))
+    form = FixedPoint(True, 1, 2, Rounding.RND, Overflow.SAT_ZERO)
+    assert "overflow SAT_ZERO" in refusal(dense_network(result=form))
+
+
+def test_an_accumulator_that_can_overflow_is_refused() -> None:
+    network = dense_network()
+    narrow = network["dense"].result
+    narrow = FixedPoint(narrow.signed, narrow.integer_bits - 1, narrow.fractional_bits)
+    assert "can overflow" in refusal(changed(network, "dense", accumulator=narrow, result=narrow))
+
+
+def test_words_too_wide_to_trace_are_refused() -> None:
+    b = NetworkBuilder("n")
+    wide = FixedPoint(True, 20, 20)
+    network = b.build((b.dense("dense", b.input("x", (4,), wide), KERNEL << 20, FixedPoint(True, 0, 30)),))
+    assert "bits cannot be traced exactly" in refusal(network)
+
+
+def test_shapes_of_graph_that_have_no_hardware_are_refused() -> None:
+    b = NetworkBuilder("n")
+    x = b.input("x", (4,), X)
+    assert "the output is the input" in refusal(b.build((b.reshape("flat", x, (2, 2)),)))
+    b = NetworkBuilder("n")
+    x = b.input("x", (4,), X)
+    d = b.dense("d", x, KERNEL, WEIGHT)
+    e = b.dense("e", x, KERNEL, WEIGHT)
+    assert "1 inputs and 2 outputs" in refusal(b.build((d, e)))
+    assert "layer 'd': no layer reads its result" in refusal(b.build((e,)))
+
+
+def test_operators_without_an_exact_lowering_are_refused() -> None:
+    b = NetworkBuilder("n")
+    kernel = np.ones((2, 2), dtype=np.int64)
+    x = b.input("x", (4, 2), X)
+    c = b.convolution("c", x, kernel, WEIGHT, strides=(1,), padding=((0, 0),), depthwise=True)
+    assert "layer 'c': DepthwiseConvolution is not lowered" in refusal(b.build((c,)))
+
+
+def test_two_changes_of_format_in_one_place_are_refused() -> None:
+    b = NetworkBuilder("n")
+    q = b.requantize("q", b.input("x", (4,), X), FixedPoint(True, 0, 2, *SAT))
+    assert "right behind the one of 'x'" in refusal(b.build((b.dense("d", q, KERNEL, WEIGHT),)))
+
+
+def test_element_wise_layers_behind_a_flattening_are_refused_under_io_stream_only() -> None:
+    b = NetworkBuilder("n")
+    f = b.reshape("f", b.input("x", (2, 2), X), (4,))
+    network = b.build((b.dense("d", b.relu("r", f), KERNEL, WEIGHT),))
+    assert lower(network, "io_parallel").outputs == ["d"]
+    assert "layer 'r': Relu behind a flattening" in refusal(network, "io_stream")

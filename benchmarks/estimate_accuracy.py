@@ -1,8 +1,8 @@
 """How far the estimates are from published synthesis reports: ``python benchmarks/estimate_accuracy.py FOLDER``.
 
-FOLDER holds ``designs.csv``, ``weights.csv`` and ``weights.npz``: one row per design (tool, strategy, reuse factor, figures of the
-C-synthesis report) and its integer weights. Dense networks whose weights are all known are rebuilt as designs and
-estimated; duplicates are left out, and DSP is not scored where the author forced multiplications into fabric.
+FOLDER holds ``designs.csv``, ``weights.csv`` and ``weights.npz``: one row per design (tool, strategy, reuse factor,
+figures of its C-synthesis report) and its integer weights. Dense networks whose weights are all known are rebuilt as
+designs and estimated; duplicates are left out, and DSP is not scored where the binding of products was forced.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def design_of(row: pd.Series, weights: pd.DataFrame, arrays: dict[str, np.ndarra
 def score(folder: Path) -> pd.DataFrame:
     designs = pd.read_csv(folder / "designs.csv", low_memory=False)
     designs = designs[designs.duplicate_of.isna() & (designs.stage == "csynth") & (designs.weights == "all")]
-    designs = designs[designs.io_type.fillna("io_parallel") == "io_parallel"]
+    designs = designs[(designs.io_type.fillna("io_parallel") == "io_parallel") & designs.strategy.notna()]
     weights = pd.read_csv(folder / "weights.csv")
     fpga = load_target("alveo_u250").fpga
     assert fpga is not None
@@ -71,13 +71,16 @@ def score(folder: Path) -> pd.DataFrame:
             continue
         found = estimate_design(design, fpga)
         softmax = "softmax" in str(row.model)
-        group = f"{row.source.split('/')[1]}, {row.strategy.lower()}, RF {'1' if str(row.reuse_effective) in ('1', '1.0') else '> 1'}"
-        truth = {"dsp": row.DSP, "bram_18k": row.BRAM_18K, "lut": row.LUT, "ff": row.FF, "latency_cycles": row.latency_max,
-                 "initiation_interval": row.ii_max}  # fmt: skip
+        reuse = "1" if str(row.reuse_effective) in ("1", "1.0") else "> 1"
+        group = f"{row.source.split('/')[1]}, {row.strategy.lower()}, RF {reuse}"
+        truth = {
+            "dsp": row.DSP, "bram_18k": row.BRAM_18K, "lut": row.LUT, "ff": row.FF,
+            "latency_cycles": row.latency_max, "initiation_interval": row.ii_max,
+        }  # fmt: skip
         for name, true in truth.items():
-            if pd.isna(true) or (name == "dsp" and row.mul_binding == "lut"):
+            if pd.isna(true) or (name == "dsp" and row.mul_binding in ("lut", "dsp")):
                 continue
-            if softmax and name in ("dsp", "bram_18k"):  # n each; not part of the networks that are built here
+            if softmax and name in ("dsp", "bram_18k"):  # n each: softmax is not part of what is built here
                 true = max(true - int(re.findall(r"softmax\((\d+)\)", row.model)[0]), 0)
             estimated = getattr(found, name)
             rows.append((group, name, estimated.value, float(true), estimated.low <= true <= estimated.high))
@@ -86,15 +89,14 @@ def score(folder: Path) -> pd.DataFrame:
 
 def table(scores: pd.DataFrame) -> str:
     """Median and 90th percentile of the relative error, share within max(1, 5 %), share inside the 80 % interval."""
-    lines = ["group | figure | n | median | p90 | within max(1, 5 %) | in interval", "--- | --- | --- | --- | --- | --- | ---"]
+    head = "group | figure | n | median | p90 | within max(1, 5 %) | in interval"
+    lines = [head, " | ".join(["---"] * 7)]
     for (group, figure), part in scores.groupby(["group", "figure"], sort=True):
         error = (part.estimate - part.truth).abs()
         relative = 100 * error / part.truth.clip(lower=1)
         within = 100 * (error <= np.maximum(1, 0.05 * part.truth)).mean()
-        lines.append(
-            f"{group} | {figure} | {len(part)} | {relative.median():.0f} % | {relative.quantile(0.9):.0f} % | {within:.0f} % | "
-            f"{100 * part.inside.mean():.0f} %"
-        )
+        shown = (relative.median(), relative.quantile(0.9), within, 100 * part.inside.mean())
+        lines.append(" | ".join([group, figure, str(len(part)), *(f"{value:.0f} %" for value in shown)]))
     return "\n".join(lines)
 
 

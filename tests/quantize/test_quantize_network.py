@@ -136,8 +136,8 @@ def prepared(folder: Path, seed: int = 0) -> tuple[DataResult, PruneResult, Samp
     artefact.save(build_keras(chain), chain, data, samples.test, folder / "prune")
     np.savez(folder / "prune" / "masks.npz", one=kernel != 0, two=np.ones((5, 1), dtype=bool))
     pruned = PruneResult(
-        layers=(), parameters=0, learning_rate=1e-2, batch_size=32, epochs=1, loss="mse", validation_loss=0, sparsity=0.4,
-        remaining_sparsity=0.4, parameters_before=0, removed=(),
+        layers=(), parameters=0, learning_rate=1e-2, batch_size=32, epochs=1, loss="mse", validation_loss=0,
+        sparsity=0.4,        remaining_sparsity=0.4, parameters_before=0, removed=(),
     )  # fmt: skip
     pruned.at(folder / "prune")
     return data, pruned, samples

@@ -21,7 +21,9 @@ LONG = ("toolchain build", "toolchain verify", "toolchain report", "toolchain tf
 def commands(page: Path) -> list[str]:
     """Command lines of a page's plain and ``sh`` blocks."""
     found = []
-    for block in re.findall(r"^```(?:sh)?\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        if language not in ("", "sh"):
+            continue
         joined = block.replace("\\\n", " ")
         found += [line.strip() for line in joined.splitlines() if re.match(r"^(toolchain|make|python) ", line.strip())]
     return found
@@ -56,6 +58,8 @@ def _write_candles(file: Path) -> None:
 
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = shlex.split(line, comments=True)
+    if words[:2] == ["toolchain", "init"]:
+        shutil.rmtree(folder / "hls_projects" / words[2], ignore_errors=True)
     if words[0] == "python":
         return subprocess.run([sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True, check=False)
     return run_toolchain(*words[1:], cwd=folder, timeout=1800)

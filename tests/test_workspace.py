@@ -9,6 +9,7 @@ import pytest
 
 from toolchain import workspace
 from toolchain.errors import ProjectError
+from toolchain.publication import publish_unless_edited
 from toolchain.results import StageResult
 from toolchain.workspace import Workspace
 
@@ -96,3 +97,37 @@ def test_publish_replaces_a_folder_whole(tmp_path: Path) -> None:
     workspace.publish(tmp_path / "two", tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["two.txt"]
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_what_a_person_changed_is_kept(tmp_path: Path) -> None:
+    source, folder, notes = tmp_path / "source", tmp_path / "out" / "hls", []
+    source.mkdir()
+    (source / "file.txt").write_text("written")
+
+    def publish(key: str, restore: bool = False) -> str:
+        publish_unless_edited(source, folder, key, restore, notes.append)
+        return (folder / "file.txt").read_text()
+
+    assert publish("one") == "written"
+    assert publish("one") == "written"
+    assert not notes
+    (folder / "file.txt").write_text("edited")
+    assert publish("one") == "edited"
+    assert "used as it stands" in notes.pop()
+    (source / "file.txt").write_text("new")
+    assert publish("two") == "new"
+    assert "hls.edited1" in notes.pop()
+    assert (tmp_path / "out" / "hls.edited1" / "file.txt").read_text() == "edited"
+    (folder / "file.txt").write_text("edited again")
+    assert publish("two", restore=True) == "new"
+    assert not (tmp_path / "out" / "hls.edited2").exists()
+
+
+def test_a_folder_that_is_not_ours_is_moved_aside(tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "hls"
+    for place in (source, folder):
+        place.mkdir()
+        (place / "file.txt").write_text(place.name)
+    publish_unless_edited(source, folder, "key", False, lambda text: None)
+    assert (folder / "file.txt").read_text() == "source"
+    assert (tmp_path / "hls.edited1" / "file.txt").read_text() == "hls"

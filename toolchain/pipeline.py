@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from toolchain import preflight
 from toolchain.errors import BitMismatchError, ToolchainError, UnsupportedModelError
 from toolchain.project import Project, Section
+from toolchain.publication import publish_unless_edited
 from toolchain.results import (
     CsimResult,
     DataResult,
@@ -205,7 +206,7 @@ def _hls(outcome: Outcome, quantized: QuantizeResult, fpga: Fpga) -> HlsResult:
         return write(quantized, section, fpga, job)
 
     result = _stage(outcome, "hls", HlsResult, depends, _HLS, produce)
-    _publish_unless_edited(outcome, "hls", result.folder)
+    _publish(outcome, "hls", result.folder)
     return result
 
 
@@ -225,7 +226,7 @@ def _csim(outcome: Outcome, quantized: QuantizeResult, hls: HlsResult) -> CsimRe
         return simulate(project, hls, quantized, section, job)
 
     result = _stage(outcome, "csim", CsimResult, depends, ("numpy",), produce)
-    _publish_unless_edited(outcome, "csim", result.folder)
+    _publish(outcome, "csim", result.folder)
     return result
 
 
@@ -330,38 +331,9 @@ def _stage(
     return result
 
 
-def _publish_unless_edited(outcome: Outcome, name: str, source: Path) -> None:
-    """Put stage ``name``'s files into the output folder; what a person changed there since is kept, and verified."""
-    request, key = outcome.request, outcome.keys[name]
-    folder, record = request.output_folder / name, request.output_folder / f".{name}.json"
-    request.output_folder.mkdir(parents=True, exist_ok=True)
-    known = _read_record(record)
-    edited = folder.is_dir() and known.get("files") not in (None, manifest(folder))
-    if folder.is_dir() and known.get("key") == key and not (edited and request.restore):
-        if edited:
-            request.notes(f"{folder} was changed since it was written; it is used as it stands (--restore undoes that)")
-        return
-    if edited and not request.restore:
-        aside = _free_name(folder.with_name(f"{name}.edited"))
-        folder.rename(aside)
-        request.notes(f"{folder} was changed since it was written; the changed one is now {aside}")
-    publish(source, folder)
-    record.write_text(json.dumps({"key": key, "files": manifest(folder)}))
-
-
-def _read_record(record: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(record.read_text())
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _free_name(path: Path) -> Path:
-    number = 1
-    while path.with_name(f"{path.name}{number}").exists():
-        number += 1
-    return path.with_name(f"{path.name}{number}")
+def _publish(outcome: Outcome, name: str, source: Path) -> None:
+    request = outcome.request
+    publish_unless_edited(source, request.output_folder / name, outcome.keys[name], request.restore, request.notes)
 
 
 def _dump(section: Section) -> dict[str, Any]:

@@ -30,6 +30,9 @@ from toolchain.results import StageResult
 #: Files of this package that decide what a stage makes: code, templates, style, tables.
 SOURCE_SUFFIXES = (".py", ".cpp", ".h", ".json", ".j2", ".css")
 
+#: Stands in a published folder and tells what it was published from; no part of its content.
+PUBLISHED = ".published.json"
+
 Result = TypeVar("Result", bound=StageResult)
 
 
@@ -129,7 +132,7 @@ def manifest(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): file_digest(file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != "manifest.json"
+        if file.is_file() and file.name not in ("manifest.json", PUBLISHED)
     }
 
 
@@ -142,8 +145,11 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def publish(source: Path, destination: Path) -> None:
-    """Copy ``source`` (file or folder) to ``destination``, which is the old or the new whole at any moment."""
+def publish(source: Path, destination: Path, mark: bytes | None = None) -> None:
+    """Copy ``source`` (file or folder) to ``destination``, which is the old or the new whole at any moment, or absent.
+
+    ``mark`` goes into a folder as ``PUBLISHED``.
+    """
     fresh = destination.with_name(f".{destination.name}.partial")
     old = destination.with_name(f".{destination.name}.old")
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -151,6 +157,8 @@ def publish(source: Path, destination: Path) -> None:
     remove(old)
     if source.is_dir():
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("result.json", "manifest.json"))
+        if mark is not None:
+            write_file(fresh / PUBLISHED, mark)
         sync_tree(fresh)
     else:
         write_file(fresh, source.read_bytes())

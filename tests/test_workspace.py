@@ -131,3 +131,13 @@ def test_a_folder_that_is_not_ours_is_moved_aside(tmp_path: Path) -> None:
     publish_unless_edited(source, folder, "key", False, lambda text: None)
     assert (folder / "file.txt").read_text() == "source"
     assert (tmp_path / "hls.edited1" / "file.txt").read_text() == "hls"
+
+
+def test_old_results_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace, "KEPT", 3)
+    calls: list[int] = []
+    for number in range(5):
+        run(tmp_path, calls, number)
+    assert len(list((tmp_path / ".stages" / "made").iterdir())) == 3
+    run(tmp_path, calls, 4)
+    assert calls == [0, 1, 2, 3, 4]

@@ -178,8 +178,8 @@ def init(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of report.json."""
+def schema(as_json: AsJson = False) -> None:
+    """Print the JSON schema of report.json (it is JSON with and without --json)."""
     from toolchain.report.schema import schema_json
 
     sys.stdout.write(schema_json())

@@ -30,6 +30,8 @@ from toolchain.results import StageResult
 #: Files of this package that decide what a stage makes: code, templates, style, tables.
 SOURCE_SUFFIXES = (".py", ".cpp", ".h", ".json", ".j2", ".css")
 
+#: Results of one stage that are kept: enough for a sweep over targets and backends.
+KEPT = 40
 #: Stands in a published folder and tells what it was published from; no part of its content.
 PUBLISHED = ".published.json"
 
@@ -85,8 +87,16 @@ class Workspace:
         remove(folder)
         partial.rename(folder)
         sync(folder.parent)
+        forget_old(folder.parent)
         result.at(folder)
         return result, False
+
+
+def forget_old(stage: Path) -> None:
+    """Keep the newest ``KEPT`` results of a stage; what is older can be made again."""
+    results = sorted((path for path in stage.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
+    for path in results[:-KEPT]:
+        remove(path)
 
 
 def load_stored(folder: Path, kind: type[Result]) -> tuple[Result, bool] | None:

@@ -57,14 +57,14 @@ input_bits = 8
 """
 
 
-def write_small_project(folder: Path) -> Path:
-    """A project of 8 features -> Dense 6 -> ReLU -> Dense 1 on made-up numbers."""
+def write_small_project(folder: Path, units: int = 6) -> Path:
+    """A project of 8 features -> Dense -> ReLU -> Dense 1 on made-up numbers."""
     from toolchain.model.tensorflow import load_tensorflow
 
     folder.mkdir(parents=True, exist_ok=True)
     keras = load_tensorflow().keras
     keras.utils.set_random_seed(3)
-    layers = [keras.Input((8,), name="x"), keras.layers.Dense(6, name="hidden"), keras.layers.ReLU(name="act")]
+    layers = [keras.Input((8,), name="x"), keras.layers.Dense(units, name="hidden"), keras.layers.ReLU(name="act")]
     keras.Sequential([*layers, keras.layers.Dense(1, name="out")]).save(folder / "model.keras")
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (400, 8))

@@ -32,7 +32,7 @@ def commands(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages take for granted: the reference projects, a model, its data, a file of candles."""
-    folder = write_small_project(tmp_path_factory.mktemp("docs"))
+    folder = write_small_project(tmp_path_factory.mktemp("docs"), units=32)
     (folder / "project.toml").unlink()
     for name in ("spx_forecast", "btc_direction"):
         (folder / "hls_projects" / name).mkdir(parents=True)

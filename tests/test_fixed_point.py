@@ -75,6 +75,51 @@ def test_words_of_a_double(form: FixedPoint, value: float) -> None:
     assert int(form.words_of(np.array([value]))[0]) == in_range(round_exactly(exact, form.rounding), form)
 
 
+STEPS = st.one_of(st.integers(-40, 40), st.integers(-(2**52), 2**52))
+
+
+@given(formats, STEPS, st.sampled_from([-2, -1, 0, 1, 2]), st.integers(0, 30))
+def test_words_of_ties_and_of_what_lies_next_to_them(form: FixedPoint, step: int, neighbour: int, shift: int) -> None:
+    """Halves of the last place, and the doubles just below and just above: the nearest one is no tie."""
+    value = math.ldexp(step, -1 - form.fractional_bits + max(0, shift - 20))
+    for _ in range(abs(neighbour)):
+        value = math.nextafter(value, math.inf if neighbour > 0 else -math.inf)
+    exact = Fraction(value) * Fraction(2) ** form.fractional_bits
+    assert int(form.words_of(np.array([value]))[0]) == in_range(round_exactly(exact, form.rounding), form)
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("fractional_bits", [-30, -1, 0, 10, 60])
+def test_words_of_doubles_at_the_ends(rounding: Rounding, overflow: Overflow, fractional_bits: int) -> None:
+    form = FixedPoint(True, 40 - fractional_bits, fractional_bits, rounding, overflow)
+    ends = [1.7e308, 5e-324, 3e-310, 2.3e-308, 2.0**63, 2.0**58, math.nextafter(0.5, 0), math.nextafter(0.5, 1), 0.5]
+    values = [sign * end * scale for end in ends for sign in (1, -1) for scale in (1, form.lsb)]
+    values = [value for value in values if math.isfinite(value)]
+    for value in values:  # alone: one huge value must not decide how the others are computed
+        exact = Fraction(value) * Fraction(2) ** fractional_bits
+        assert int(form.words_of(np.array([value]))[0]) == in_range(round_exactly(exact, rounding), form), value
+    together = form.words_of(np.array(values)).tolist()
+    assert together == [int(form.words_of(np.array([value]))[0]) for value in values]
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("signed", [True, False])
+def test_every_mode_on_every_word(signed: bool, rounding: Rounding, overflow: Overflow) -> None:
+    form = FixedPoint(signed, 3 - signed, 1, rounding, overflow)
+    words = np.arange(-200, 200)
+    expected = [in_range(round_exactly(Fraction(int(word), 8), rounding), form) for word in words]
+    assert form.requantize(words, 4).tolist() == expected
+
+
+@given(formats, st.integers(-(2**40), 2**40))
+def test_values_of_is_the_inverse(form: FixedPoint, word: int) -> None:
+    inside = in_range(word, form)
+    if abs(inside) < 2**53:
+        assert int(form.words_of(form.values_of(np.array([inside], dtype=object)))[0]) == inside
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_a_number_has_no_word(value: float) -> None:
     with pytest.raises(ValueError, match="NaN or infinity"):

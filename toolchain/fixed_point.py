@@ -101,16 +101,30 @@ class FixedPoint:
         values = np.asarray(values, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ValueError("NaN or infinity has no fixed-point word")
-        scaled = np.ldexp(values, self.fractional_bits)
+        # Scaling loses nothing unless it leaves the range of doubles; below it, any tiny value rounds the same.
+        mantissa, exponent = np.frexp(values)
+        with np.errstate(over="ignore"):
+            scaled = np.ldexp(mantissa, np.maximum(exponent + self.fractional_bits, -1000))
+        if not np.isfinite(scaled).all():
+            return self._words_of_fractions(values)
         floor = np.floor(scaled)
-        # Both lie on scaled's own grid and differ by less than 1, so this difference is exact; eight more bits would
-        # not be enough to tell "just above a tie" from a tie, so only its relation to 0 and 1/2 is kept.
-        rest = scaled - floor
-        quarters = np.where(rest == 0, 0, np.where(rest < 0.5, 1, np.where(rest == 0.5, 2, 3)))
+        # The difference of the two need not be a double (-1/2 + 2**-54 is a tie in it), but floor + 1/2 is one where
+        # scaled is no integer; of the rest only its relation to 0 and 1/2 matters.
+        middle = floor + 0.5
+        quarters = np.where(scaled == floor, 0, np.where(scaled < middle, 1, np.where(scaled == middle, 2, 3)))
         if np.abs(floor).max(initial=0) < 2.0**58:
             return self.requantize(floor.astype(np.int64) * 4 + quarters, self.fractional_bits + 2)
         whole = np.array([int(x) for x in floor.flat], dtype=object).reshape(values.shape)
         return self.requantize(whole * 4 + quarters, self.fractional_bits + 2)
+
+    def _words_of_fractions(self, values: NDArray[np.float64]) -> Words:
+        """``words_of`` in Python integers, for values that are beyond the doubles once they are scaled."""
+        grid = 1074  # every double is an integer on the grid 2**-1074
+        whole = np.empty(values.shape, dtype=object)
+        for place, value in np.ndenumerate(values):
+            numerator, denominator = float(value).as_integer_ratio()
+            whole[place] = numerator * (1 << grid) // denominator
+        return self.requantize(whole, grid)
 
     def values_of(self, words: Words) -> NDArray[np.float64]:
         """The values of ``words`` as float64 (exact up to 53 significant bits)."""

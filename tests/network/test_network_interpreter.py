@@ -163,8 +163,8 @@ def test_a_damaged_network_is_refused(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "network.fpn"
     content = storage.to_bytes(random_network(5))
     middle = len(content) // 2
-    damaged = {"empty": b"", "text": b"hello", "cut": content[:-40],
-               "flipped": content[:middle] + b"?" + content[middle + 1 :]}[damage]  # fmt: skip
+    flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    damaged = {"empty": b"", "text": b"hello", "cut": content[:-40], "flipped": flipped}[damage]
     file.write_bytes(damaged)
     with pytest.raises(ValueError, match="network"):
         storage.load(file)
@@ -190,3 +190,105 @@ def test_weights_cannot_be_changed() -> None:
     assert node.kernel[0, 0] == 1
     with pytest.raises(ValueError, match="read-only"):
         node.kernel[0, 0] = 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["convolution", "depthwise", "scale"]))
+def test_ranges_of_one_linear_layer_are_reached(seed: int, kind: str) -> None:
+    """Element by element: the input that is extreme where each weight meets it gives exactly the proven ends."""
+    rng = np.random.default_rng(seed)
+    b = NetworkBuilder("one")
+    shape = (5, 4, 2) if seed % 2 and kind != "scale" else (6, 2)
+    x = b.input("x", shape, FixedPoint(True, 2, int(rng.integers(1, 8))))
+    spatial = len(shape) - 1
+    options = {
+        "strides": tuple(int(n) for n in rng.integers(1, 3, size=spatial)), "dilation": (1,) * spatial,
+        "padding": tuple((int(rng.integers(2)), int(rng.integers(2))) for _ in range(spatial)),
+    }  # fmt: skip
+    window = tuple(int(n) for n in rng.integers(1, 4, size=spatial))
+    if kind == "scale":
+        b.scale("d", x, *weights(rng, (2,), False), *weights(rng, (2,), False))
+    else:
+        channels = (2,) if kind == "depthwise" else (2, 3)
+        kernel, bias = weights(rng, (*window, *channels), False), weights(rng, channels[-1:], False)
+        b.convolution("d", x, *kernel, *bias, depthwise=kind == "depthwise", **options)
+    network = b.build(("d",))
+    port, proven = network.inputs[0].result, analyse(network)["d"]
+    signs = responses(network)
+    highest, lowest = [], []
+    for place in np.ndindex(*network["d"].shape):
+        rising, falling = signs[(slice(None), *place)] > 0, signs[(slice(None), *place)] < 0
+        for ends, up, down in ((highest, rising, falling), (lowest, falling, rising)):
+            words = np.where(up, port.max_word, np.where(down, port.min_word, 0)).reshape(shape)
+            found = interpreter.run(network, {"x": words[None]})["d"]
+            ends.append(int(found[(0, *place)]))
+    assert highest == proven.high.reshape(-1).tolist()
+    assert lowest == proven.low.reshape(-1).tolist()
+
+
+def responses(network: FixedPointNetwork) -> np.ndarray:
+    """How every output element answers to one word more at every input place: ``(places, *shape)``."""
+    port = network.inputs[0]
+    words = np.concatenate([np.zeros((1, port.size), dtype=np.int64), np.eye(port.size, dtype=np.int64)])
+    found = interpreter.run(network, {port.name: words.reshape(-1, *port.shape)})[network.outputs[0]]
+    return np.asarray(found[1:] - found[:1])
+
+
+@pytest.mark.parametrize("terms", [2, 3, 8, 9, 16, 100])
+def test_many_large_terms_are_added_exactly(terms: int) -> None:
+    b = NetworkBuilder("sum")
+    b.add("s", (b.input("x", (1,), FixedPoint(True, 60, 0)),) * terms)
+    words = np.array([[2**60 - 1], [-(2**60)], [12345]])
+    found = interpreter.run(b.build(("s",)), {"x": words})["s"]
+    assert found.tolist() == [[terms * int(word)] for word in words[:, 0]]
+
+
+def test_zero_weights_hide_words_of_any_size() -> None:
+    b = NetworkBuilder("zero")
+    x = b.input("x", (2,), FixedPoint(True, 200, 0))
+    b.dense("d", x, np.zeros((2, 3), dtype=np.int64), PLAIN, result=PLAIN)
+    words = np.array([[2**190, -(2**200)], [0, 1]], dtype=object)
+    assert interpreter.run(b.build(("d",)), {"x": words})["d"].tolist() == [[0, 0, 0]] * 2
+
+
+def test_a_window_of_padding_only_is_refused() -> None:
+    b = NetworkBuilder("pool")
+    x = b.input("x", (4, 1), PLAIN)
+    with pytest.raises(AssertionError, match="padding only"):
+        b.max_pool("p", x, (2,), (1,), ((2, 0),))
+
+
+def small_network(order: str) -> FixedPointNetwork:
+    b = NetworkBuilder("small")
+    kernel = np.asarray(np.arange(12).reshape(3, 4), order=order)
+    return b.build((b.dense("d", b.input("x", (3,), PLAIN), kernel, FixedPoint(True, 4, 0)),))
+
+
+def test_equal_networks_have_equal_bytes_whatever_the_memory_order() -> None:
+    assert storage.digest(small_network("C")) == storage.digest(small_network("F"))
+
+
+def test_no_changed_byte_gives_another_network(tmp_path: Path) -> None:
+    """Every byte of the file, changed, and the file cut at every byte: refused, or the very same network."""
+    content, file = storage.to_bytes(small_network("C")), tmp_path / "network.fpn"
+    refused = 0
+    variants = [content[:i] + bytes([content[i] ^ m]) + content[i + 1 :] for i in range(len(content)) for m in (1, 255)]
+    for variant in [*variants, *(content[:i] for i in range(0, len(content), 3))]:
+        file.write_bytes(variant)
+        try:
+            again = storage.load(file)
+        except ValueError:
+            refused += 1
+            continue
+        assert storage.to_bytes(again) == content
+    assert refused > len(content)
+
+
+def test_another_version_and_a_missing_file_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.load(tmp_path / "nowhere.fpn")
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "FORMAT_VERSION", 99)
+        storage.save(small_network("C"), tmp_path / "later.fpn")
+    with pytest.raises(ValueError, match="format version 99"):
+        storage.load(tmp_path / "later.fpn")

@@ -84,6 +84,28 @@ def test_float32_rounds_where_the_proof_says_it_may() -> None:
     assert not np.array_equal(in_float32, exact)
 
 
+def test_float32_rounds_in_a_quantizer_on_a_finer_grid() -> None:
+    """QKeras puts out x + (q(x) - x): with a large x and a fine q the difference needs more than 24 bits."""
+    keras = load_tensorflow().keras
+    from qkeras import QActivation, QDense, quantized_bits
+
+    model = keras.Sequential(
+        [
+            keras.Input((64,)), QActivation(quantized_bits(8, 7, alpha=1), name="port"),
+            QDense(1, name="sum", kernel_quantizer=quantized_bits(4, 3, alpha=1), use_bias=False),
+            QActivation(quantized_bits(16, 0, alpha=1), name="fine"),
+        ]
+    )  # fmt: skip
+    model.get_layer("sum").set_weights([np.random.default_rng(0).integers(-7, 7, (64, 1)).astype(float)])
+    network = network_from_qkeras(model, "n")
+    words = witness.corner_words(network["port"].result, (64,))
+    outputs, doubled = witness.layer_outputs(model, network, words)
+    assert doubled == ("fine",)
+    exact = network["fine"].result.values_of(interpreter.run(network, {"port": words})["fine"])
+    assert np.array_equal(outputs["fine"], exact)
+    assert not np.array_equal(np.asarray(model(words.astype(np.float32)), dtype=np.float64), exact)
+
+
 def test_a_wrong_witness_would_be_seen() -> None:
     model = qkeras_model(2)
     network = network_from_qkeras(model, "n")
@@ -137,7 +159,7 @@ def prepared(folder: Path, seed: int = 0) -> tuple[DataResult, PruneResult, Samp
     np.savez(folder / "prune" / "masks.npz", one=kernel != 0, two=np.ones((5, 1), dtype=bool))
     pruned = PruneResult(
         layers=(), parameters=0, learning_rate=1e-2, batch_size=32, epochs=1, loss="mse", validation_loss=0,
-        sparsity=0.4,        remaining_sparsity=0.4, parameters_before=0, removed=(),
+        sparsity=0.4, remaining_sparsity=0.4, parameters_before=0, removed=(),
     )  # fmt: skip
     pruned.at(folder / "prune")
     return data, pruned, samples

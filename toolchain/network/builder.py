@@ -127,6 +127,7 @@ class NetworkBuilder:
     def max_pool(
         self, name: str, x: str, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding, layer: str = ""
     ) -> str:
+        assert all(max(ends) < size for ends, size in zip(padding, window, strict=True)), "a window of padding only"
         form = next(node.result for node in self._nodes if node.name == x)
         ones = (1,) * len(window)
         axes = self.shape_of(x)[:-1]

@@ -121,6 +121,8 @@ def matmul(x: Words, kernel: Words) -> Words:
     """``x @ kernel``, exact, by the fastest arithmetic that the magnitudes allow."""
     columns = np.abs(kernel.astype(object)).sum(axis=0) if kernel.size else np.zeros(1, dtype=object)
     bound = _magnitude(x) * int(max(columns.flat, default=0))
+    if bound == 0:  # words of any size times zeros: no float may see them
+        return np.zeros((*x.shape[:-1], kernel.shape[-1]), dtype=np.int64)
     if bound < 2**24:
         return np.asarray(x.astype(np.float32) @ kernel.astype(np.float32)).astype(np.int64)
     if bound < 2**53:
@@ -165,7 +167,8 @@ def _(node: MaxPool, inputs: list[Words], grids: list[int]) -> tuple[Words, int]
 @_exact.register
 def _(node: Add, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     grid = max(grids)
-    wide = any(_magnitude(x).bit_length() + grid - g > 60 for x, g in zip(inputs, grids, strict=True))
+    carries = len(inputs).bit_length()
+    wide = any(_magnitude(x).bit_length() + grid - g + carries > 62 for x, g in zip(inputs, grids, strict=True))
     terms = [(x.astype(object) if wide else x) << (grid - g) for x, g in zip(inputs, grids, strict=True)]
     total = terms[0]
     for term in terms[1:]:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ from toolchain.network.nodes import FixedPointNetwork, Node
 
 FORMAT_VERSION = 1
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+#: What zipfile, json and numpy raise on a file that was cut or changed anywhere. RuntimeError: flagged as encrypted, or
+#: of a compression or version that does not exist.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, LookupError, AttributeError, TypeError,
+    AssertionError, json.JSONDecodeError,
+)  # fmt: skip
 _KINDS: dict[str, type[Node]] = {
     kind.__name__: kind
     for kind in vars(operators).values()
@@ -45,7 +52,9 @@ def load(path: Path) -> FixedPointNetwork:
                 raise ValueError(f"{path}: format version {found}, this version reads {FORMAT_VERSION}")
             nodes = [_decode_node(item, archive) for item in text["nodes"]]
         return FixedPointNetwork(name=text["name"], nodes=tuple(nodes), outputs=tuple(text["outputs"]))
-    except (zipfile.BadZipFile, KeyError, TypeError, AssertionError, json.JSONDecodeError) as error:
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as error:
         raise ValueError(f"{path}: not a fixed-point network: {error}") from error
 
 
@@ -70,7 +79,7 @@ def _encode_node(node: Node, archive: zipfile.ZipFile) -> dict[str, Any]:
         if isinstance(value, np.ndarray):
             member = f"{node.name}.{entry.name}.npy"
             buffer = io.BytesIO()
-            np.save(buffer, value, allow_pickle=False)
+            np.save(buffer, np.ascontiguousarray(value), allow_pickle=False)  # equal words, equal bytes
             archive.writestr(zipfile.ZipInfo(member, _EPOCH), buffer.getvalue())
             value = {"array": member}
         elif isinstance(value, FixedPoint):

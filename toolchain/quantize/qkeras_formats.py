@@ -81,9 +81,9 @@ def _quantized_relu(quantizer: Any, where: str) -> FixedPoint:
 def _refuse(quantizer: Any, problems: dict[str, bool], where: str) -> None:
     found = [text for text, wrong in problems.items() if wrong]
     if found:
-        raise UnsupportedModelError(
-            f"{quantizer}: {', '.join(found)} has no exact format", where=where, allowed=ALLOWED
-        )
+        # QKeras' own text of a quantizer fails for an alpha per channel, so only the class is named.
+        kind = type(quantizer).__name__
+        raise UnsupportedModelError(f"{kind}: {', '.join(found)} has no exact format", where=where, allowed=ALLOWED)
 
 
 def words_of_weights(weights: Any, quantizer: Any, where: str) -> tuple[IntArray, FixedPoint]:

@@ -44,7 +44,9 @@ def float32_is_exact(network: FixedPointNetwork) -> dict[str, bool]:
 def _exact(node: Node, network: FixedPointNetwork, ranges: dict[str, Range]) -> bool:
     if not isinstance(node, Linear):
         found = ranges[node.inputs[0]] if node.inputs else ranges[node.name]
-        return max(abs(found.lowest), abs(found.highest)) < 2**24
+        # QKeras puts out x + (q(x) - x): the difference lies on the finer of both grids.
+        finer = max(0, node.result.fractional_bits - found.fractional_bits)
+        return max(abs(found.lowest), abs(found.highest)) << finer < 2**24
     x = ranges[node.inputs[0]]
     largest = max(abs(x.lowest), abs(x.highest))
     axes = tuple(range(node.kernel.ndim - 1)) if node.kernel.ndim > 1 else ()

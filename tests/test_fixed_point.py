@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding, parse_ap_fixed, smallest_format
@@ -156,6 +156,8 @@ def test_a_format_needs_a_bit() -> None:
         FixedPoint(False, 2, -2)
 
 
+@example(-1, 0, 0)
+@example(-8, 0, 3)
 @given(st.integers(-(2**70), 2**70), st.integers(0, 2**70), st.integers(-5, 40))
 def test_the_smallest_format_holds_both_ends_and_is_the_smallest(low: int, span: int, fractional_bits: int) -> None:
     high = low + span

@@ -166,7 +166,7 @@ def parse_ap_fixed(text: str) -> FixedPoint:
 def smallest_format(low: int, high: int, fractional_bits: int) -> FixedPoint:
     """The narrowest format on the grid ``2**-fractional_bits`` that holds every word from ``low`` to ``high``."""
     signed = low < 0
-    magnitude = max(high.bit_length(), (-low - 1).bit_length() if signed else 0)
+    magnitude = max(max(high, 0).bit_length(), (-low - 1).bit_length() if signed else 0)
     width = max(1, magnitude + int(signed))
     return FixedPoint(signed, width - int(signed) - fractional_bits, fractional_bits)
 

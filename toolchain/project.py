@@ -109,7 +109,9 @@ class QuantizeSection(Section):
     """``[quantize]``: QKeras formats and quantization-aware fine-tuning. Integer bits never count the sign."""
 
     weight_bits: int = Field(8, ge=2, le=16, description="width of kernels and biases, sign included")
-    weight_integer_bits: int = Field(0, ge=0, le=8, description="saturating: weights beyond +-2**n are clipped")
+    weight_integer_bits: int | None = Field(
+        None, ge=0, le=8, description="default: for each layer what rounds and clips its weights least"
+    )
     activation_bits: int = Field(8, ge=2, le=16, description="width of ReLU results (unsigned)")
     bias_extra_bits: int = Field(0, ge=0, le=16, description="fractional bits of biases beyond the kernel's")
     activation_headroom_bits: int = Field(

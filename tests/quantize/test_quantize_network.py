@@ -18,7 +18,7 @@ from toolchain.network.nodes import Linear
 from toolchain.project import QuantizeSection
 from toolchain.quantize import witness
 from toolchain.quantize.from_qkeras import network_from_qkeras
-from toolchain.quantize.stage import quantize
+from toolchain.quantize.stage import choose_formats, quantize
 from toolchain.results import DataResult, Job, Part, PruneResult, QuantizeResult, Samples
 
 
@@ -211,3 +211,21 @@ def test_formats_see_the_training_part_only(tmp_path: Path) -> None:
         assert (result.saturated_inputs["test"] > 0) == (factor > 1)
         assert result.test_samples == len(test.x)
     assert formats[0] == formats[1]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0.1, 0), (0.9, 0), (3.0, 2), (40.0, 6)])
+def test_integer_bits_follow_the_weights(scale: float, expected: int) -> None:
+    kernel = np.linspace(-scale, scale, 81).reshape(9, 9)
+    chain = Chain("x", (9,), (Link("dense", "d", kernel, np.zeros(9)),))
+    formats = choose_formats(chain, np.ones((2, 9)), QuantizeSection(weight_bits=8))
+    assert formats["d"].integer_bits == expected
+    fixed = choose_formats(chain, np.ones((2, 9)), QuantizeSection(weight_bits=8, weight_integer_bits=1))
+    assert fixed["d"].integer_bits == 1
+
+
+def test_one_outlier_is_clipped_rather_than_costing_every_other_weight_a_bit() -> None:
+    kernel = np.random.default_rng(0).normal(0, 0.3, (60, 60)).clip(-0.9, 0.9)
+    kernel[0, 0] = 1.01
+    chain = Chain("x", (60,), (Link("dense", "d", kernel, np.zeros(60)),))
+    formats = choose_formats(chain, np.ones((2, 60)), QuantizeSection(weight_bits=4))
+    assert formats["d"].integer_bits == 0

@@ -60,29 +60,39 @@ def choose_formats(chain: Chain, x: FloatArray, section: QuantizeSection) -> dic
     if integer is None:
         integer = smallest_integer_bits(float(np.abs(x).max())) + section.input_headroom_bits
     formats = {chain.input_name: FixedPoint(signed, integer, section.input_bits - int(signed) - integer, *modes)}
-    weights = FixedPoint(
-        True, section.weight_integer_bits, section.weight_bits - 1 - section.weight_integer_bits, *modes
-    )
     for link in chain.links:
         x = apply_link(link, x)
         if link.kind == "relu":
+            # The model's own output is no hidden activation: it keeps 16 bits and room above the training part's range.
+            last = link is chain.links[-1]
+            width, headroom = (16, 2) if last else (section.activation_bits, section.activation_headroom_bits)
             bits = section.activation_integer_bits
-            if bits is None:
-                bits = smallest_integer_bits(float(x.max())) + section.activation_headroom_bits
-            formats[link.name] = FixedPoint(False, bits, section.activation_bits - bits, *modes)
+            if bits is None or last:
+                bits = smallest_integer_bits(float(x.max())) + headroom
+            formats[link.name] = FixedPoint(False, bits, width - bits, *modes)
         elif link.kernel is not None:
+            weights = _weight_format(link.kernel, section)
             formats[link.name] = weights
             formats[f"{link.name}.bias"] = _bias_format(link, weights, section)
     return formats
 
 
+def _weight_format(kernel: FloatArray, section: QuantizeSection) -> FixedPoint:
+    """The integer bits with the smallest squared error over the kernel's weights, unless the project fixes them."""
+    needed = smallest_integer_bits(float(np.abs(kernel).max(initial=0)), signed_full_scale=True)
+    fixed = section.weight_integer_bits
+    candidates = range(min(needed, 8) + 1) if fixed is None else (fixed,)
+    modes = (Rounding.RND_CONV, Overflow.SAT)
+    forms = [FixedPoint(True, bits, section.weight_bits - 1 - bits, *modes) for bits in candidates]
+    return min(forms, key=lambda form: float(((form.values_of(form.words_of(kernel)) - kernel) ** 2).sum()))
+
+
 def _bias_format(link: Link, weights: FixedPoint, section: QuantizeSection) -> FixedPoint:
     """Biases keep the kernel's fractional bits and get as many integer bits as they need."""
     largest = float(np.abs(link.bias).max()) if link.bias is not None else 0.0
-    integer = max(section.weight_integer_bits, smallest_integer_bits(largest))
-    return FixedPoint(
-        True, integer, weights.fractional_bits + section.bias_extra_bits, weights.rounding, weights.overflow
-    )
+    integer = max(weights.integer_bits, smallest_integer_bits(largest))
+    fractional = weights.fractional_bits + section.bias_extra_bits
+    return FixedPoint(True, integer, fractional, weights.rounding, weights.overflow)
 
 
 def build_qkeras(chain: Chain, formats: dict[str, FixedPoint]) -> Any:

@@ -106,6 +106,32 @@ def test_float32_rounds_in_a_quantizer_on_a_finer_grid() -> None:
     assert not np.array_equal(np.asarray(model(words.astype(np.float32)), dtype=np.float64), exact)
 
 
+def unquantized_chain(layers: int):
+    """Dense layers of 16-bit weights on a 16-bit port, with no quantizer between them."""
+    keras = load_tensorflow().keras
+    from qkeras import QActivation, QDense, quantized_bits
+
+    model = keras.Sequential([keras.Input((4,)), QActivation(quantized_bits(16, 0, alpha=1), name="port")])
+    for place in range(layers):
+        model.add(QDense(4, name=f"d{place}", kernel_quantizer=quantized_bits(16, 0, alpha=1), use_bias=False))
+        kernel = np.random.default_rng(place).uniform(-0.9, 0.9, (4, 4))
+        model.get_layer(f"d{place}").set_weights([kernel])
+    return model
+
+
+def test_sums_that_no_double_holds_are_refused() -> None:
+    two, three, five = (network_from_qkeras(unquantized_chain(n), "n") for n in (2, 3, 5))
+    words = witness.corner_words(two["port"].result, (4,))
+    outputs, doubled = witness.layer_outputs(unquantized_chain(2), two, words)
+    assert doubled == ("d0", "d1")
+    found = interpreter.run(two, {"port": words})
+    assert np.array_equal(outputs["d1"], two["d1"].result.values_of(found["d1"]))
+    with pytest.raises(UnsupportedModelError, match="'d2'"):
+        witness.layer_outputs(unquantized_chain(3), three, words)
+    # The bound of the last of five layers is beyond 2**63: it must not wrap to a small one.
+    assert not any(witness.float32_is_exact(five)[f"d{place}"] for place in range(5))
+
+
 def test_a_wrong_witness_would_be_seen() -> None:
     model = qkeras_model(2)
     network = network_from_qkeras(model, "n")

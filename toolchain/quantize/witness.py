@@ -2,7 +2,8 @@
 
 QKeras computes in float32. Where every partial sum of a layer is provably an integer below 2**24 on its grid, float32
 is exact in any order and QKeras' own outputs are taken. Elsewhere the same quantized weights and the quantizers' own
-formula are evaluated in float64 (exact below 2**53), and the layer is named in ``QuantizeResult.float64_layers``.
+formula are evaluated in float64 (exact below 2**53, else refused), and the layer is named in
+``QuantizeResult.float64_layers``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Words
 from toolchain.model.chain import Link, apply_link, padding_of
 from toolchain.network.nodes import Convolution, FixedPointNetwork, Linear, Node
@@ -42,29 +44,51 @@ def float32_is_exact(network: FixedPointNetwork) -> dict[str, bool]:
 
 
 def _exact(node: Node, network: FixedPointNetwork, ranges: dict[str, Range]) -> bool:
-    if not isinstance(node, Linear):
-        found = ranges[node.inputs[0]] if node.inputs else ranges[node.name]
-        # QKeras puts out x + (q(x) - x): the difference lies on the finer of both grids.
-        finer = max(0, node.result.fractional_bits - found.fractional_bits)
-        return max(abs(found.lowest), abs(found.highest)) << finer < 2**24
-    x = ranges[node.inputs[0]]
+    if isinstance(node, Linear):
+        return _largest_partial_sum(node, ranges[node.inputs[0]]) < 2**24
+    found = ranges[node.inputs[0]] if node.inputs else ranges[node.name]
+    # QKeras puts out x + (q(x) - x): the difference lies on the finer of both grids.
+    finer = max(0, node.result.fractional_bits - found.fractional_bits)
+    return max(abs(found.lowest), abs(found.highest)) << finer < 2**24
+
+
+def _largest_partial_sum(node: Linear, x: Range) -> int:
+    """A bound on every partial sum in any order, in words of the sum's grid; Python integers, which never wrap."""
     largest = max(abs(x.lowest), abs(x.highest))
     axes = tuple(range(node.kernel.ndim - 1)) if node.kernel.ndim > 1 else ()
-    total = np.abs(node.kernel).sum(axis=axes) * largest
+    total = np.abs(node.kernel.astype(object)).sum(axis=axes) * largest
     grid = x.fractional_bits + node.kernel_format.fractional_bits
     if node.bias is not None and node.bias_format is not None:
         common = max(grid, node.bias_format.fractional_bits)
         bias = np.abs(node.bias.astype(object)) << (common - node.bias_format.fractional_bits)
-        total = (total.astype(object) << (common - grid)) + bias
-    return int(max(np.asarray(total).flat)) < 2**24
+        total = (total << (common - grid)) + bias
+    return int(max(np.asarray(total).flat))
+
+
+def _refuse_beyond_float64(network: FixedPointNetwork) -> None:
+    """Raises UnsupportedModelError naming the first layer whose sums no double is proven to hold."""
+    ranges = analyse(network)
+    for node in network.nodes:
+        if isinstance(node, Linear):
+            largest = _largest_partial_sum(node, ranges[node.inputs[0]])
+            if largest >= 2**53:
+                raise UnsupportedModelError(
+                    f"its sums may need {largest.bit_length()} bits and a sign: nothing to compare them with is exact",
+                    where=f"layer '{node.name}'", allowed="sums below 2**53 words of their grid",
+                    hint="put a quantized activation between this layer and the one before it, or use fewer bits",
+                )  # fmt: skip
 
 
 def layer_outputs(
     model: Any, network: FixedPointNetwork, words: Words
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The QKeras model's output of every node (real values), and the layers that were evaluated in float64."""
+    """The QKeras model's output of every node (real values), and the layers that were evaluated in float64.
+
+    Raises UnsupportedModelError for a layer whose sums float64 is not proven to hold.
+    """
     from toolchain.model.tensorflow import load_tensorflow
 
+    _refuse_beyond_float64(network)
     tf = load_tensorflow()
     port = network.inputs[0]
     values = port.result.values_of(words)

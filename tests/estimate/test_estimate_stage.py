@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.budget import check
 from toolchain.estimate.design import Design, DesignLayer, design_of
-from toolchain.estimate.prices import dsp_blocks
+from toolchain.estimate.prices import dsp_blocks, price
 from toolchain.estimate.stage import estimate_design
 from toolchain.fixed_point import FixedPoint
 from toolchain.network.builder import NetworkBuilder
@@ -50,6 +52,60 @@ def test_a_larger_reuse_factor_never_needs_more_dsp() -> None:
         factors = (1, 2, 4, 8, 16, 32, 64, 128)
         dsp = [estimate_design(design(layer(strategy=strategy, reuse_factor=f)), FPGA).dsp.value for f in factors]
         assert dsp == sorted(dsp, reverse=True), strategy
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(48, 48), (64, 32), (60, 100)]), st.floats(0, 0.95))
+def test_sharing_multipliers_never_needs_more_of_them(seed: int, shape: tuple[int, int], sparsity: float) -> None:
+    """Every divisor as reuse factor, also beyond 1,024, where Vivado keeps one multiplier more."""
+    rng = np.random.default_rng(seed)
+    weights = np.where(rng.random(shape) < sparsity, 0, rng.integers(-512, 512, shape))
+    size = weights.size
+    for tool in ("vivado", "vitis"):
+        dsp = [
+            price(layer(*shape, weights=weights, reuse_factor=factor), design(tool=tool)).dsp
+            for factor in range(1, size + 1)
+            if size % factor == 0
+        ]
+        assert dsp == sorted(dsp, reverse=True), tool
+
+
+@pytest.mark.parametrize(("factor", "dsp"), [(512, 4), (1024, 3)])
+def test_multipliers_at_once_are_those_of_vivado_reports(factor: int, dsp: int) -> None:
+    """32 x 64 weights of 10 bits, one layer: what two published reports say."""
+    assert price(layer(32, 64, reuse_factor=factor), design(tool="vivado")).dsp == dsp
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["vivado", "vitis"]), st.sampled_from(["latency", "resource"]))
+def test_zeroing_weights_never_adds_flip_flops_or_blocks(seed: int, tool: str, strategy: str) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-128, 128, (12, 7))
+    fewer = np.where(rng.random(weights.shape) < 0.3, 0, weights)
+    before, after = (
+        price(layer(12, 7, weights=matrix, strategy=strategy), design(tool=tool)) for matrix in (weights, fewer)
+    )
+    assert after.dsp <= before.dsp
+    assert after.ff <= before.ff
+
+
+@pytest.mark.parametrize(
+    ("tool", "strategy", "io_type", "grade"),
+    [
+        ("vivado", "latency", "io_parallel", "A"),
+        ("vitis", "latency", "io_parallel", "B"),
+        ("vivado", "latency", "io_stream", "C"),
+        ("vivado", "distributed_arithmetic", "io_parallel", "C"),
+    ],
+)
+def test_the_grade_says_how_much_was_measured(tool: str, strategy: str, io_type: str, grade: str) -> None:
+    assert estimate_design(design(layer(strategy=strategy), tool=tool, io_type=io_type), FPGA).grade == grade
+
+
+def test_the_counting_stands_in_the_explanation() -> None:
+    weights = np.array([[7, 0], [11, 11], [3, -4]])  # 7 = 8 - 1: two digits; 11 = 8 + 4 - 1: three, shared; 3 = 4 - 1
+    line = estimate_design(design(layer(3, 2, weights=weights)), FPGA).layers[0].explanation[0]
+    assert "5 not zero: 1 multipliers of 3 or more digits, 2 adders of 2 digits" in line
 
 
 def test_zeros_save_multipliers_under_latency() -> None:

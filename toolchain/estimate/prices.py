@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from toolchain.estimate.counting import Counts, count
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.flip_flops import flip_flops
 
 #: Look-up tables of a latency-strategy layer at reuse factor 1 with a 16-bit accumulator: least squares over 35 designs
 #: of Vivado HLS 2020.1 on an UltraScale+ part (mean error 2.6 %).
@@ -18,9 +19,6 @@ LUT_PER_NEGATIVE = 10.6
 LUT_PER_OUTPUT = -26.0
 #: Vitis HLS 2021.1 needs less for the same counts: median over 19 layers.
 VITIS_LUT_FACTOR = 0.8
-#: Flip-flops for each non-zero weight and accumulator bit: Vitis pipelines the adder trees, Vivado at 5 ns hardly.
-FF_PER_NONZERO_BIT = {"vitis": 1.35, "vivado": 0.1}
-FF_PER_INPUT_BIT = {"vitis": 1.0, "vivado": 0.37}
 #: A constant multiplier in fabric: look-up tables for each bit of the product's area (5x6: 23, 6x8: 40, 8x8: 62).
 LUT_PER_MULTIPLIER_AREA = 0.9
 #: Nanoseconds for one level of an adder tree as the tool schedules it (Vitis: 6 layers at 3.33 and 5 ns).
@@ -85,6 +83,19 @@ def _depth(counts: Counts, design: Design) -> int:
     return max(1, round(levels * NS_PER_LEVEL[design.tool] / design.clock_period_ns))
 
 
+def _multiplier_limit(factor: int, counts: Counts, tool: str) -> int:
+    """Multipliers at once: exact for 38 of 38 Vitis layers; Vivado keeps one more from 1,024 on (15 of 15 designs).
+
+    That one is not added where it would exceed the limit at the next smaller divisor: pruned layers were not measured.
+    """
+    weights = counts.n_in * counts.n_out
+    limit = math.ceil(weights / factor) - counts.zeros // factor
+    if tool == "vivado" and factor >= 1024:
+        below = next(divisor for divisor in range(1023, 0, -1) if weights % divisor == 0)
+        return min(limit + 1, weights // below - counts.zeros // below)
+    return limit
+
+
 def _latency(layer: DesignLayer, counts: Counts, design: Design) -> Price:
     dsp, multiplier_lut = _multipliers(layer, counts, design)
     bits = layer.accumulator_width / 16
@@ -94,16 +105,14 @@ def _latency(layer: DesignLayer, counts: Counts, design: Design) -> Price:
     )  # fmt: skip
     factor = VITIS_LUT_FACTOR if design.tool == "vitis" else 1.0
     lut = max(adders, 4.0 * counts.nonzeros) * bits * factor + multiplier_lut
-    ff = FF_PER_NONZERO_BIT[design.tool] * counts.nonzeros * layer.accumulator_width
-    ff += FF_PER_INPUT_BIT[design.tool] * counts.n_in * layer.data_width
-    interval, depth = float(layer.positions), _depth(counts, design)
+    interval, depth, rounds = float(layer.positions), _depth(counts, design), 1
     notes: list[str] = []
     lines = [
         f"{counts.n_in} x {counts.n_out} weights, {counts.nonzeros} not zero: {counts.multipliers} multipliers of 3 or "
         f"more digits, {counts.adders} adders of 2 digits (equal weights on one input share)"
     ]
     if layer.reuse_factor > 1:
-        limit = math.ceil(counts.n_in * counts.n_out / layer.reuse_factor) - counts.zeros // layer.reuse_factor
+        limit = _multiplier_limit(layer.reuse_factor, counts, design.tool)
         shared = min(counts.multipliers, limit)
         dsp *= shared / counts.multipliers if counts.multipliers else 1.0
         rounds = math.ceil(counts.multipliers / shared) if shared else 1
@@ -116,12 +125,13 @@ def _latency(layer: DesignLayer, counts: Counts, design: Design) -> Price:
         notes.append("latency strategy with a reuse factor above 1: few designs were measured")
     elif layer.strategy == "resource" and design.tool == "vivado":
         interval *= 2.0  # 30 of 35 designs
+    ff, ff_spread = flip_flops(layer, counts, design.tool, rounds)
     high = 1.6
     if design.tool == "vitis" and counts.n_in >= 190 and layer.reuse_factor == 1:
         high = max(high, counts.n_in / 3 / depth)
         notes.append("Vitis 2021.1 built adder chains of n_in / 3 cycles at 196 and 561 inputs")
     spread = {
-        "dsp": (0.97, 1.03) if dsp else (1.0, 1.0), "lut": (0.75, 1.35), "ff": (0.6, 1.5), "bram_18k": (1.0, 1.0),
+        "dsp": (0.97, 1.03) if dsp else (1.0, 1.0), "lut": (0.75, 1.35), "ff": ff_spread, "bram_18k": (1.0, 1.0),
         "latency_cycles": (0.7, high), "initiation_interval": (1.0, 1.0) if layer.reuse_factor == 1 else (0.6, 1.5),
     }  # fmt: skip
     narrow = layer.data_width < 10 and dsp == 0 and counts.multipliers > 0

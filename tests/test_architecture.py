@@ -18,6 +18,9 @@ SHARED_ROOMS = {
     "model": {
         "model.tensorflow",
         "model.chain",
+        "model.folding",
+        "model.graph",
+        "model.keras_graph",
         "model.keras_chain",
         "model.artefact",
         "model.training",
@@ -87,7 +90,7 @@ def test_imports_point_downward(file: Path) -> None:
 
 def test_only_the_command_line_prints_or_exits() -> None:
     for file in files():
-        if file.name == "cli.py":
+        if "cli" in file.relative_to(PACKAGE).parts:
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call):

@@ -1,6 +1,6 @@
 """Every failure a user can act on: one class and one exit code per cause.
 
-``cli.py`` turns these into text on standard error and an exit code. Anything that is not a ``ToolchainError`` is a
+``cli`` turns these into text on standard error and an exit code. Anything that is not a ``ToolchainError`` is a
 bug of ours and shows its traceback.
 """
 

@@ -32,7 +32,7 @@ HEAVY = {
     "tensorflow": {"model", "quantize", "tflite"},
     "tf_keras": {"model", "quantize"},
     "keras": {"model"},
-    "qkeras": {"quantize"},
+    "qkeras": {"model", "quantize"},
     "tensorflow_model_optimization": {"prune"},
     "hls4ml": {"hls"},
     "da4ml": {"hls", "estimate"},

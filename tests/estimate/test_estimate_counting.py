@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from toolchain.estimate.counting import count, csd_digits
+from toolchain.estimate.counting import count
+from toolchain.network.constant_products import csd_digits
 
 matrices = arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(-600, 600))
 

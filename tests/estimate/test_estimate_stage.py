@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.budget import check
 from toolchain.estimate.design import Design, DesignLayer, design_of
-from toolchain.estimate.prices import dsp_blocks, price
+from toolchain.estimate.prices import price
 from toolchain.estimate.stage import estimate_design
 from toolchain.fixed_point import FixedPoint
 from toolchain.network.builder import NetworkBuilder
+from toolchain.network.constant_products import dsp_blocks
 from toolchain.project import BudgetSection, HlsSection
 from toolchain.target import load_target
 

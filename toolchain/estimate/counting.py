@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.network.constant_products import constant_bits, csd_digits
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -39,8 +41,7 @@ def count(weights: NDArray[np.int64]) -> Counts:
     for row, row_digits in zip(weights, digits, strict=True):
         multipliers += len(real := np.unique(row[row_digits >= 3]))
         adders += len(np.unique(row[row_digits == 2]))
-        for value in real.tolist():
-            bits = _trimmed_bits(value)
+        for bits in constant_bits(real).tolist():
             widths[bits] = widths.get(bits, 0) + 1
     busy = (weights != 0).sum(axis=0)
     return Counts(
@@ -48,22 +49,3 @@ def count(weights: NDArray[np.int64]) -> Counts:
         negatives=int((weights < 0).sum()), multipliers=multipliers, adders=adders, digits=int(digits.sum()),
         fan_in=int(busy.max(initial=0)), multiplier_widths=tuple(sorted(widths.items())),
     )  # fmt: skip
-
-
-def csd_digits(weights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Non-zero digits of each integer's canonical signed-digit form: the ones of ``x ^ 3x`` (Reitwiesner 1960)."""
-    magnitude = np.abs(weights.astype(np.int64))
-    pattern = magnitude ^ (3 * magnitude)
-    total = np.zeros_like(magnitude)
-    while pattern.any():
-        total += pattern & 1
-        pattern >>= 1
-    return total
-
-
-def _trimmed_bits(value: int) -> int:
-    """Bits of a signed constant after its trailing zeros are wired."""
-    magnitude = abs(value)
-    while magnitude and magnitude % 2 == 0:
-        magnitude //= 2
-    return magnitude.bit_length() + 1

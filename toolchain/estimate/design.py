@@ -13,13 +13,24 @@ from toolchain.network.nodes import Convolution, Dense, FixedPointNetwork, Input
 from toolchain.project import HlsSection
 from toolchain.target import Fpga
 
+#: What a layer does, in the field's words. ``reshape`` is wiring; ``table`` any function of one word read from a table.
+Kind = Literal[
+    "dense", "conv1d", "conv2d", "depthwise", "recurrent", "scale", "embedding", "pooling", "merge", "activation",
+    "table", "softmax", "padding", "resize", "reshape",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class DesignLayer:
-    """One layer. ``weights (n_in, n_out)`` where it multiplies; ``positions``: how often they are used for a sample."""
+    """One layer. ``weights (n_in, n_out)`` where it multiplies; ``positions``: how often they are used for a sample.
+
+    A recurrent layer has its input kernel in ``weights``, its recurrent kernel in ``recurrent_weights``. Where only the
+    shape of a kernel is known, ``weights`` is None and ``kernel_shape`` says it: such a layer is counted as dense.
+    Widths are in bits; 0 where the layer has no such thing.
+    """
 
     name: str
-    kind: Literal["dense", "conv1d", "activation", "reshape"]
+    kind: Kind
     data_width: int  # of the words it reads
     result_width: int
     words: int  # it puts out
@@ -29,6 +40,15 @@ class DesignLayer:
     accumulator_width: int = 0
     strategy: str = "latency"
     reuse_factor: int = 1
+    function: str = ""  # relu, leaky_relu, hard_tanh, linear, sigmoid, tanh, max, average, add, multiply, gru, lstm, …
+    recurrent_weights: NDArray[np.int64] | None = None
+    kernel_shape: tuple[int, int] | None = None  # (n_in, n_out)
+    recurrent_shape: tuple[int, int] | None = None
+    input_shape: tuple[int, ...] = ()  # (steps, channels) or (height, width, channels), padding included
+    window: tuple[int, ...] = ()  # (steps,) or (height, width) of a convolution or pooling
+    table_size: int = 0  # entries
+    table_width: int = 18
+    binding: Literal["auto", "dsp", "lut"] = "auto"  # of products, when the author forced it
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,7 @@ class Design:
     io_type: str
     family: str
     clock_period_ns: float
+    tool_version: str = ""  # "2020.1"; empty: not known
 
 
 def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> Design:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from toolchain.estimate.counting import Counts, count
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.flip_flops import flip_flops
+from toolchain.network.constant_products import LUT_PER_MULTIPLIER_AREA, dsp_blocks, uses_dsp
 
 #: Look-up tables of a latency-strategy layer at reuse factor 1 with a 16-bit accumulator: least squares over 35 designs
 #: of Vivado HLS 2020.1 on an UltraScale+ part (mean error 2.6 %).
@@ -19,8 +20,6 @@ LUT_PER_NEGATIVE = 10.6
 LUT_PER_OUTPUT = -26.0
 #: Vitis HLS 2021.1 needs less for the same counts: median over 19 layers.
 VITIS_LUT_FACTOR = 0.8
-#: A constant multiplier in fabric: look-up tables for each bit of the product's area (5x6: 23, 6x8: 40, 8x8: 62).
-LUT_PER_MULTIPLIER_AREA = 0.9
 #: Nanoseconds for one level of an adder tree as the tool schedules it (Vitis: 6 layers at 3.33 and 5 ns).
 NS_PER_LEVEL = {"vitis": 3.66, "vivado": 1.0}
 
@@ -52,19 +51,6 @@ def price(layer: DesignLayer, design: Design) -> Price:
     if layer.strategy == "distributed_arithmetic":
         return _distributed(layer, counts, design)
     return _latency(layer, counts, design)
-
-
-def uses_dsp(data_bits: int, constant_bits: int) -> bool:
-    """Whether the tool binds a product to DSP blocks: not below 5 bits, not when both operands have at most 9."""
-    return min(data_bits, constant_bits) > 4 and max(data_bits, constant_bits) > 9
-
-
-def dsp_blocks(wide: int, narrow: int, family: str) -> int:
-    """DSP blocks of one product: exact for all 16,569 multipliers that were looked at."""
-    long = 25 if family == "7series" else 27
-    if wide <= long and narrow <= 18:
-        return 1
-    return math.ceil(wide / (long - 1)) * math.ceil(narrow / 17)
 
 
 def _multipliers(layer: DesignLayer, counts: Counts, design: Design) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,18 +52,20 @@ def quantized(network: FixedPointNetwork, folder: Path, samples: int = 200) -> Q
     """A QuantizeResult around ``network``: random words of the whole input range, and the corner vectors."""
     folder.mkdir(parents=True, exist_ok=True)
     storage.save(network, folder / "network.fpn")
-    port = network.inputs[0]
-    low, high = port.result.min_word, port.result.max_word
-    words = np.random.default_rng(1).integers(low, high + 1, (samples, *port.shape))
-    corners = np.stack([np.full(port.shape, word) for word in (low, low + 1, high - 1, high, 0)])
-    words = np.concatenate([words, corners])
-    np.savez(folder / "inputs.npz", **{port.name: words})
-    outputs = interpreter.run(network, {port.name: words})
+    words = {}
+    for seed, port in enumerate(network.inputs, 1):
+        low, high = port.result.min_word, port.result.max_word
+        drawn = np.random.default_rng(seed).integers(low, high + 1, (samples, *port.shape))
+        corners = np.stack([np.full(port.shape, word) for word in (low, low + 1, high - 1, high, 0)])
+        words[port.name] = np.concatenate([drawn, np.clip(corners, low, high)])
+    arrays: dict[str, Any] = dict(words)
+    np.savez(folder / "inputs.npz", **arrays)
+    outputs = interpreter.run(network, words)
     values = {node.name: node.result.values_of(outputs[node.name]) for node in network.nodes}
     np.savez(folder / "layers.npz", **values)
     result = QuantizeResult(
         layers=(), parameters=0, learning_rate=0.1, batch_size=1, epochs=0, loss="mse", validation_loss=0.0,
-        input_format=str(port.result), float64_layers=(), network_sha256=storage.digest(network),
+        input_format=str(network.inputs[0].result), float64_layers=(), network_sha256=storage.digest(network),
         saturated_inputs={}, test_samples=samples,
     )  # fmt: skip
     result.at(folder)

@@ -20,6 +20,7 @@ from hls_cases import (
     scale_network,
     skip_network,
 )
+from operator_cases import formats_network, images_network, merges_network, moves_network, tables_network
 
 from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.fixed_point import Overflow, Rounding
@@ -38,7 +39,7 @@ def check_exact(network: FixedPointNetwork, folder: Path, section: HlsSection) -
     assert result.hardware.verdict == result.model.verdict == "bit_exact"
     assert result.hardware.samples == 205
     traced = sum(node.size for node in network.nodes if node.name in run.csim.formats)
-    assert result.hardware.words == 205 * (traced + network[network.outputs[0]].size)
+    assert result.hardware.words == 205 * (traced + sum(network[name].size for name in network.outputs))
     assert run.csim.changed_files == run.csim.differences == ()
     assert not find_unchecked(run)
     return run
@@ -72,6 +73,37 @@ def test_every_configuration_is_exact(backend: str, io_type: str, strategy: str,
 )  # fmt: skip
 def test_every_operator_is_exact(network: Callable[[], FixedPointNetwork], section: HlsSection, tmp_path: Path) -> None:
     check_exact(network(), tmp_path, section)
+
+
+OPERATORS = (merges_network, images_network, moves_network, tables_network, formats_network)
+MIXED = {name: HlsLayer(strategy="latency") for name in ("depthwise", "depthwise_strided")}
+
+
+@pytest.mark.parametrize(
+    ("network", "section"),
+    [
+        (merges_network, STREAM), (images_network, PARALLEL), (moves_network, STREAM), (tables_network, PARALLEL),
+        (formats_network, STREAM),
+    ],
+)  # fmt: skip
+def test_operators_side_by_side_are_exact(
+    network: Callable[[], FixedPointNetwork], section: HlsSection, tmp_path: Path
+) -> None:
+    check_exact(network(), tmp_path, section)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", OPERATORS)
+@pytest.mark.parametrize(
+    ("backend", "io_type", "strategy"),
+    list(itertools.product(("vitis", "vivado"), ("io_parallel", "io_stream"), ("latency", "resource"))),
+)
+def test_operators_are_exact_in_every_configuration(
+    backend: str, io_type: str, strategy: str, network: Callable[[], FixedPointNetwork], tmp_path: Path
+) -> None:
+    layers = MIXED if network is images_network else {}
+    options = {"backend": backend, "io_type": io_type, "strategy": strategy, "layers": layers}
+    check_exact(network(), tmp_path, HlsSection.model_validate(options))
 
 
 MODES = list(

@@ -26,7 +26,9 @@ def run(network: FixedPointNetwork, words: dict[str, np.ndarray]) -> dict[str, n
                 step = Fraction(2) ** -node.result.fractional_bits
                 values[node.name] = {i: int(words[node.name][(number, *i)]) * step for i in places(node.shape)}
             else:
-                exact = compute(node, [values[name] for name in node.inputs], [network[n].shape for n in node.inputs])
+                before = [network[name] for name in node.inputs]
+                taken = [values[name] for name in node.inputs]
+                exact = compute(node, taken, [one.shape for one in before], before[0].result)
                 if isinstance(node, nodes.Linear):
                     exact = {i: change(value, node.accumulator) for i, value in exact.items()}
                 values[node.name] = {i: change(value, node.result) for i, value in exact.items()}
@@ -85,7 +87,8 @@ def rounded(value: Fraction, mode: Rounding) -> int:
     return low if low % 2 == 0 else high
 
 
-def compute(node: Node, inputs: list[Sample], shapes: list[tuple[int, ...]]) -> Sample:
+def compute(node: Node, inputs: list[Sample], shapes: list[tuple[int, ...]], form: FixedPoint) -> Sample:
+    """The exact values of ``node``; ``form`` is the format of its first input."""
     x, shape = inputs[0], shapes[0]
     if isinstance(node, nodes.Linear):
         return {i: linear(node, x, shape, i) for i in places(node.shape)}
@@ -97,8 +100,56 @@ def compute(node: Node, inputs: list[Sample], shapes: list[tuple[int, ...]]) -> 
         return dict(zip(places(node.shape), (x[i] for i in places(shape)), strict=True))
     if isinstance(node, nodes.MaxPool):
         return {i: max(window(node, x, shape, i)) for i in places(node.shape)}
-    assert isinstance(node, nodes.Add)
-    return {i: sum((part[i] for part in inputs), Fraction(0)) for i in places(node.shape)}
+    if isinstance(node, nodes.Merge):
+        return {i: merged(node, [part[i] for part in inputs]) for i in places(node.shape)}
+    if isinstance(node, nodes.Table | nodes.Embedding):
+        return looked_up(node, x, form)
+    return moved(node, inputs, shapes)
+
+
+def merged(node: nodes.Merge, values: list[Fraction]) -> Fraction:
+    if isinstance(node, nodes.Subtract):
+        return values[0] - values[1]
+    if isinstance(node, nodes.Maximum):
+        return max(values)
+    if isinstance(node, nodes.Minimum):
+        return min(values)
+    if isinstance(node, nodes.Multiply):
+        return math.prod(values)
+    assert isinstance(node, nodes.Add | nodes.Average)
+    return sum(values, Fraction(0)) / (len(values) if isinstance(node, nodes.Average) else 1)
+
+
+def looked_up(node: nodes.Table | nodes.Embedding, x: Sample, form: FixedPoint) -> Sample:
+    step = Fraction(2) ** -node.result.fractional_bits
+    found: Sample = {}
+    for i, value in x.items():
+        word = value * Fraction(2) ** form.fractional_bits
+        row = int(word) if word >= 0 else int(word) + 2**form.width
+        if isinstance(node, nodes.Table):
+            found[i] = int(node.words[row]) * step
+        else:
+            found |= {(*i, c): int(node.words[row, c]) * step for c in range(node.shape[-1])}
+    return found
+
+
+def moved(node: Node, inputs: list[Sample], shapes: list[tuple[int, ...]]) -> Sample:
+    x, found = inputs[0], {i: Fraction(0) for i in places(node.shape)}
+    if isinstance(node, nodes.Concatenate):
+        start = 0
+        for part, shape in zip(inputs, shapes, strict=True):
+            for i, value in part.items():
+                found[(*i[: node.axis], i[node.axis] + start, *i[node.axis + 1 :])] = value
+            start += shape[node.axis]
+        return found
+    if isinstance(node, nodes.Permute):
+        return {i: x[tuple(i[node.axes.index(a)] for a in range(len(i)))] for i in found}
+    if isinstance(node, nodes.ZeroPadding):
+        for i, value in x.items():
+            found[(*(n + before for n, (before, _) in zip(i, node.padding, strict=False)), i[-1])] = value
+        return found
+    assert isinstance(node, nodes.Crop)
+    return {i: x[(*(n + first for n, (first, _) in zip(i, node.cropping, strict=False)), i[-1])] for i in found}
 
 
 def linear(node: nodes.Linear, x: Sample, shape: tuple[int, ...], i: tuple[int, ...]) -> Fraction:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from naive import run as run_naively
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
-from toolchain.network import interpreter, storage
+from toolchain.network import arithmetic, interpreter, storage
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork, Linear
 from toolchain.network.ranges import analyse
 
+MERGES = ("add", "subtract", "multiply", "maximum", "minimum", "average")
 PLAIN = FixedPoint(True, 2, 5)
 
 
@@ -48,8 +49,10 @@ def random_network(seed: int, wide: bool = False) -> FixedPointNetwork:
 def add_random(b: NetworkBuilder, x: str, name: str, rng: np.random.Generator, wide: bool) -> str:
     shape = b.shape_of(x)
     result = None if rng.random() < 0.4 else random_format(rng, 20)
-    kinds = ["dense", "scale", "relu", "requantize", "reshape", "add"]
-    kinds += ["convolution", "depthwise", "max_pool"] if len(shape) > 1 else []
+    kinds = ["dense", "scale", "relu", "requantize", "reshape", *MERGES, "concatenate", "permute"]
+    kinds += ["convolution", "depthwise", "max_pool", "zero_padding", "crop"] if len(shape) > 1 else []
+    kinds += ["table"] if b.format_of(x).width <= 12 else []
+    kinds += ["embedding"] if b.format_of(x).width <= 6 and len(shape) < 3 else []
     kind = rng.choice(kinds)
     channels = shape[-1]
     if kind == "dense":
@@ -63,8 +66,13 @@ def add_random(b: NetworkBuilder, x: str, name: str, rng: np.random.Generator, w
         return b.requantize(name, x, random_format(rng))
     if kind == "reshape":
         return b.reshape(name, x, (int(np.prod(shape)),))
-    if kind == "add":
-        return b.add(name, (x, b.relu(f"{name}_part", x, random_format(rng))), result)
+    if kind in MERGES:
+        inputs = (x, b.relu(f"{name}_part", x, random_format(rng)))
+        if kind != "subtract" and rng.random() < 0.3:
+            inputs = (*inputs, *(inputs if kind == "average" else (x,)))
+        return str(getattr(b, str(kind))(name, inputs, result))
+    if kind in ("concatenate", "permute", "zero_padding", "crop", "table", "embedding"):
+        return add_moved(b, x, name, rng, str(kind))
     spatial = len(shape) - 1
     window = tuple(int(min(rng.integers(1, 4), shape[a])) for a in range(spatial))
     padding = tuple((int(rng.integers(0, w)), int(rng.integers(0, w))) for w in window)
@@ -78,6 +86,25 @@ def add_random(b: NetworkBuilder, x: str, name: str, rng: np.random.Generator, w
         name, x, *weights(rng, kernel, wide), *weights(rng, (filters,), wide), result,
         strides=strides, padding=padding, dilation=dilation, depthwise=kind == "depthwise",
     )  # fmt: skip
+
+
+def add_moved(b: NetworkBuilder, x: str, name: str, rng: np.random.Generator, kind: str) -> str:
+    shape = b.shape_of(x)
+    if kind == "concatenate":
+        part = b.relu(f"{name}_part", x, random_format(rng))
+        return b.concatenate(name, (x, part, x)[: int(rng.integers(2, 4))], int(rng.integers(-1, len(shape))))
+    if kind == "permute":
+        return b.permute(name, x, tuple(int(axis) for axis in rng.permutation(len(shape))))
+    if kind == "zero_padding":
+        return b.zero_padding(name, x, tuple((int(rng.integers(3)), int(rng.integers(3))) for _ in shape[:-1]))
+    if kind == "crop":
+        return b.crop(name, x, tuple((int(rng.integers(n)), 0) for n in shape[:-1]))
+    form = random_format(rng)
+    if kind == "table":
+        return b.table(name, x, rng.integers(form.min_word, form.max_word + 1, 1 << b.format_of(x).width), form)
+    index = FixedPoint(False, int(rng.integers(1, 4)), 0, Rounding.TRN, Overflow.WRAP)
+    rows = rng.integers(form.min_word, form.max_word + 1, (int(rng.integers(1, index.max_word + 2)), 2))
+    return b.embedding(name, b.requantize(f"{name}_index", x, index), rows, form)
 
 
 def random_words(network: FixedPointNetwork, samples: int, seed: int) -> dict[str, np.ndarray]:
@@ -250,7 +277,7 @@ def test_zero_weights_hide_words_of_any_size() -> None:
     words = np.array([[2**190, -(2**200)], [0, 1]], dtype=object)
     assert interpreter.run(b.build(("d",)), {"x": words})["d"].tolist() == [[0, 0, 0]] * 2
     # The accumulator's wrap would hide what a float makes of infinity times 0: the product is looked at by itself.
-    assert interpreter.matmul(words, np.zeros((2, 3), dtype=np.int64)).tolist() == [[0, 0, 0]] * 2
+    assert arithmetic.matmul(words, np.zeros((2, 3), dtype=np.int64)).tolist() == [[0, 0, 0]] * 2
 
 
 def test_a_window_of_padding_only_is_refused() -> None:

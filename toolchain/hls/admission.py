@@ -7,34 +7,36 @@ import re
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network import ranges
-from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node, Reshape
+from toolchain.network.nodes import Embedding, FixedPointNetwork, Input, Linear, Node, Reshape, Table
 
 #: A traced word passes through a double.
 WIDEST_WORD = 53
+#: Words of a table, which becomes one array in the source.
+LARGEST_TABLE = 1 << 16
 _ROUNDINGS = (Rounding.TRN, Rounding.RND, Rounding.RND_CONV)
 _OVERFLOWS = (Overflow.WRAP, Overflow.SAT, Overflow.SAT_SYM)
 #: ``<name>_t`` would be a type of C's own, or ``<name>.txt`` one of the C-simulation's own files.
 _TAKEN = re.compile(
     r"(u?int(_fast|_least)?\d*|u?intptr|u?intmax|size|ssize|ptrdiff|wchar|char\d+|time|clock|div|ldiv|float|double|fpos"
-    r"|max_align|nullptr|result|model_default|formats|complete|input_words)"
+    r"|max_align|nullptr|result(_\d+)?|model_default|formats|complete|input_words)"
 )
 _KEYWORDS = """alignas alignof and asm auto bool break case catch char class compl const constexpr continue decltype
     default delete do double else enum explicit export extern false float for friend goto if inline int long main
     mutable namespace network new nnet hls not operator or private protected public register return short signed sizeof
     static std struct switch template this throw true try typedef typeid typename union unsigned using virtual void
     volatile while xor"""
-_DERIVED = ("weight", "bias", "accum", "table", "scale", "format", "index")
+_DERIVED = ("weight", "bias", "accum", "table", "scale", "format", "index", "embeddings")
+#: Layers that lowering adds.
+_OWN = re.compile(r"(.+)_(?:in|port|part|more)\d+")
 
 
 def admit(network: FixedPointNetwork) -> None:
     """Raise UnsupportedModelError for the first thing in ``network`` that hls4ml cannot compute exactly."""
-    if len(network.inputs) != 1 or len(network.outputs) != 1:
-        count = f"{len(network.inputs)} inputs and {len(network.outputs)} outputs"
-        raise UnsupportedModelError(count, where="network", allowed="one input and one output")
-    if isinstance(_source(network, network.outputs[0]), Input):
-        raise UnsupportedModelError("the output is the input: nothing is computed", where="network")
-    if network.consumers(network.outputs[0]):
-        raise refuse(network[network.outputs[0]], "the output is read by another layer too", "an output at the end")
+    for name in network.outputs:
+        if isinstance(_source(network, name), Input):
+            raise UnsupportedModelError(f"output '{name}' is an input: nothing is computed", where="network")
+    if len(set(network.outputs)) != len(network.outputs):
+        raise UnsupportedModelError("the same output twice", where="network", allowed="different outputs")
     _check_names(network)
     found = ranges.analyse(network)
     for node in network.nodes:
@@ -43,6 +45,8 @@ def admit(network: FixedPointNetwork) -> None:
             raise refuse(node, "no layer reads its result", "layers on the way to the output")
         if isinstance(node, Linear):
             _check_accumulator(node, found[node.inputs[0]])
+        if isinstance(node, Table | Embedding) and node.words.size > LARGEST_TABLE:
+            raise refuse(node, f"a table of {node.words.size} words", f"at most {LARGEST_TABLE}: a narrower input")
 
 
 def refuse(node: Node, problem: str, allowed: str) -> UnsupportedModelError:
@@ -69,6 +73,9 @@ def _check_names(network: FixedPointNetwork) -> None:
             raise refuse(node, f"the name {node.name!r} stands twice but for its case", "different names")
         seen[low] = node.name
     for node in network.nodes:
+        derived = _OWN.fullmatch(node.name.lower())
+        if derived and derived[1] in seen:
+            raise refuse(node, f"the name {node.name!r} is that of a part of layer '{seen[derived[1]]}'", rule)
         for suffix in _DERIVED:
             if f"{node.name}_{suffix}".lower() in seen:
                 other = seen[f"{node.name}_{suffix}".lower()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from toolchain.fixed_point import FixedPoint
 from toolchain.hls.compilation import build_bench, run_program
 from toolchain.hls.readback import find_differences
 from toolchain.network import storage
-from toolchain.network.words import read_formats, write_words
+from toolchain.network.words import input_rows, output_files, read_formats, write_words
 from toolchain.project import CsimSection
 from toolchain.results import CsimResult, HlsResult, Job, QuantizeResult
 from toolchain.workspace import manifest, remove
@@ -27,9 +28,9 @@ _OWN_FILES = ("complete.txt", "formats.txt", "input_words.txt")
 def simulate(project: Path, hls: HlsResult, quantized: QuantizeResult, section: CsimSection, job: Job) -> CsimResult:
     """Compile the HLS project in ``project`` as it stands there and run it on ``inputs.npz``.
 
-    Writes ``<node>.txt`` (words, one sample a line) for the input port and every traced node, ``result.txt`` for the
-    output port and ``formats.txt`` into ``job.folder``. Raises ExternalToolError when g++ is missing or fails,
-    BitMismatchError when the run ended early or its files are not whole.
+    Writes ``<node>.txt`` (words, one sample a line) for each input port and every traced node, ``result.txt`` for the
+    output port (``result_0.txt`` … when there are several) and ``formats.txt`` into ``job.folder``. Raises
+    ExternalToolError when g++ is missing or fails, BitMismatchError when the run or a file of it is not whole.
     """
     changed = tuple(sorted(changed_files(project, hls)))
     network = storage.load(quantized.folder / "network.fpn")
@@ -39,9 +40,9 @@ def simulate(project: Path, hls: HlsResult, quantized: QuantizeResult, section: 
     compiled = time.monotonic()
     job.progress("run", 1, 2)
     with np.load(quantized.folder / "inputs.npz", allow_pickle=False) as stored:
-        words = stored[network.inputs[0].name]
+        words = input_rows(network, {node.name: stored[node.name] for node in network.inputs})
     _run(program, words, job.folder.resolve())
-    formats = _read_formats(job.folder, hls)
+    formats = _read_formats(job.folder, hls, output_files(network))
     done = time.monotonic()
     return CsimResult(
         samples=len(words), compile_seconds=compiled - start, run_seconds=done - compiled, compiler=compiler,
@@ -95,13 +96,13 @@ def _run(program: Path, words: np.ndarray, folder: Path) -> None:
         remove(place)
 
 
-def _read_formats(folder: Path, hls: HlsResult) -> dict[str, FixedPoint]:
+def _read_formats(folder: Path, hls: HlsResult, ports: Iterable[str]) -> dict[str, FixedPoint]:
     """The compiled formats. Raises BitMismatchError when a layer that the project had is not traced any more."""
     try:
         formats = read_formats(folder)
     except (OSError, ValueError) as error:
         raise BitMismatchError(f"a compiled type cannot be read: {error}", where="csim formats.txt") from None
-    missing = {*hls.formats, "result"} - set(formats)
+    missing = {*hls.formats, *ports} - set(formats)
     if missing:
         raise BitMismatchError(f"the test bench traces no {', '.join(sorted(missing))}", where="csim")
     return formats

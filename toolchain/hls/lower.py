@@ -4,32 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import Any
-
-import numpy as np
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.fixed_point import Overflow, Rounding
+from toolchain.hls import layers
 from toolchain.hls.admission import admit, refuse
+from toolchain.hls.layers import Layer, plain
 from toolchain.network.nodes import (
     Add,
+    Average,
+    Concatenate,
     Convolution,
+    Crop,
     Dense,
+    DepthwiseConvolution,
+    Embedding,
     FixedPointNetwork,
     Input,
-    IntArray,
     Linear,
+    Maximum,
     MaxPool,
+    Merge,
+    Minimum,
+    Multiply,
     Node,
+    Permute,
     Relu,
     Requantize,
     Reshape,
     Scale,
+    Subtract,
+    Table,
+    ZeroPadding,
 )
-from toolchain.network.ranges import Range, analyse
-from toolchain.network.windows import Padding
+from toolchain.network.windows import output_length
 
-Layer = dict[str, Any]
+#: hls4ml copies a stream at most this often.
+_READERS = 7
+_OPERATIONS = {
+    Add: "add", Subtract: "subtract", Multiply: "multiply", Maximum: "maximum", Minimum: "minimum", Average: "average",
+}  # fmt: skip
 
 
 @dataclass
@@ -37,10 +51,9 @@ class Lowered:
     """hls4ml's layer dictionaries, and where each node's words stand among them."""
 
     io_type: str
-    bounds: dict[str, Range]
     layers: list[Layer] = field(default_factory=list)
     ends: dict[str, str] = field(default_factory=dict)  # node -> the hls4ml layer that puts out its words
-    formed: set[str] = field(default_factory=set)  # hls4ml layers whose result already has a format of its own
+    casts: dict[str, str] = field(default_factory=dict)  # a layer that only hands a node's words on -> that node
     flattened: set[str] = field(default_factory=set)  # nodes whose stream still has the packs from before a flattening
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
@@ -49,195 +62,265 @@ class Lowered:
     def names(self) -> list[str]:
         return [layer["name"] for layer in self.layers]
 
+    def hand_on(self, node: str, name: str) -> str:
+        """A layer ``name`` behind ``node`` that has its words and nothing of its own; its name."""
+        self.layers.append(plain("Cast", name, self.ends[node]))
+        self.casts[name] = node
+        return name
+
+    def read(self, node: Node) -> list[str]:
+        """The layers that an element-wise ``node`` reads: each once, and in whole packs.
+
+        A flattened stream keeps its packs of channels, which only hls4ml's Dense allows for.
+        """
+        found: list[str] = []
+        for number, x in enumerate(node.inputs):
+            packed = self.io_type == "io_stream" and x in self.flattened
+            again = self.ends[x] in found
+            found.append(self.hand_on(x, f"{node.name}_in{number}") if packed or again else self.ends[x])
+        return found
+
 
 def lower(network: FixedPointNetwork, io_type: str) -> Lowered:
     """The layer list of ``network``. Raises UnsupportedModelError for what hls4ml cannot do exactly."""
     admit(network)
-    lowered = Lowered(io_type, analyse(network), inputs=[node.name for node in network.inputs])
+    lowered = Lowered(io_type, inputs=[node.name for node in network.inputs])
     for node in network.nodes:
-        if isinstance(node, Reshape) and not network.consumers(node.name):
-            lowered.ends[node.name] = lowered.ends[node.inputs[0]]  # the port's words in row-major order are the same
-            continue
-        added = _lower(node, network, lowered)
-        lowered.layers += added
-        lowered.ends[node.name] = added[-1]["name"]
-        _mark(node, added, lowered)
-    lowered.outputs = [lowered.ends[name] for name in network.outputs]
+        x = node.inputs[0] if node.inputs else ""
+        last = not network.consumers(node.name)
+        if (isinstance(node, Reshape) and last) or _moves_nothing(node, network):
+            lowered.ends[node.name] = lowered.ends[x]  # the port's words in row-major order are the same
+        else:
+            lowered.layers += _lower(node, network, lowered)
+            lowered.ends[node.name] = lowered.layers[-1]["name"]
+        flattens = isinstance(node, Reshape) and len(node.shape) == 1 and len(network[x].shape) > 1 and not last
+        if flattens or (_moves_nothing(node, network) and x in lowered.flattened):
+            lowered.flattened.add(node.name)
+    _lower_outputs(network, lowered)
+    if io_type == "io_stream":
+        _limit_readers(lowered)
     return lowered
 
 
-def _mark(node: Node, added: list[Layer], lowered: Lowered) -> None:
-    """What later layers must know: hls4ml moves a quantizer into the layer before it, through a reshape even."""
-    has_format = added[-1]["class_name"] == "FixedPointQuantizer" or isinstance(node, MaxPool)
-    if has_format or (isinstance(node, Reshape) and added[0]["inputs"][0] in lowered.formed):
-        lowered.formed.add(added[-1]["name"])
-    merged = isinstance(node, Requantize) and node.inputs[0] in lowered.flattened
-    if (isinstance(node, Reshape) and len(node.shape) == 1) or merged:
-        lowered.flattened.add(node.name)
+def _moves_nothing(node: Node, network: FixedPointNetwork) -> bool:
+    """Whether ``node`` gives its input as it is. (hls4ml would leave such a layer out, or write it wrongly.)"""
+    if isinstance(node, ZeroPadding | Crop):
+        return node.shape == network[node.inputs[0]].shape
+    if isinstance(node, Permute):
+        return node.axes == tuple(range(len(node.shape)))
+    return isinstance(node, Reshape) and node.shape == network[node.inputs[0]].shape
+
+
+def _lower_outputs(network: FixedPointNetwork, lowered: Lowered) -> None:
+    """Every output gets a layer that nothing else reads: hls4ml's ports are the results of such layers."""
+    read = {x for layer in lowered.layers for x in layer.get("inputs", [])}
+    for number, name in enumerate(network.outputs):
+        end = lowered.ends[name]
+        if end in read or end in lowered.outputs or name in lowered.flattened:
+            end = lowered.hand_on(name, f"{name}_port{number}")
+        lowered.outputs.append(end)
+
+
+def _limit_readers(lowered: Lowered) -> None:
+    """Put a layer that hands the words on before every further six readers of a stream that has more than seven."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in lowered.layers:
+        for x in layer.get("inputs", []):
+            readers.setdefault(x, []).append(layer)
+    nodes = {end: node for node, end in lowered.ends.items()} | lowered.casts
+    for x, found in readers.items():
+        source, number = x, 0
+        while len(found) > _READERS:
+            found, number = found[_READERS - 1 :], number + 1
+            name = f"{x}_more{number}"
+            place = next(i for i, layer in enumerate(lowered.layers) if layer is found[0])
+            lowered.layers.insert(place, plain("Cast", name, source))
+            lowered.casts[name] = nodes[x]
+            for layer in found:
+                layer["inputs"] = [name if y == source else y for y in layer["inputs"]]
+            source = name
 
 
 @singledispatch
 def _lower(node: Node, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     raise UnsupportedModelError(
         f"{type(node).__name__} is not lowered to hardware", where=f"layer '{node.layer or node.name}'",
-        allowed="Dense, Conv1D, BatchNormalization, ReLU, max pooling over one axis, Add, change of format, reshape",
+        allowed="the operators of docs/fixed_point_network.md",
     )  # fmt: skip
 
 
 @_lower.register
 def _(node: Input, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     # The port's words are in the format already: the quantizer only tells hls4ml their range, it makes no hardware.
-    plain = node.result.with_modes(Rounding.TRN, Overflow.WRAP)
+    form = node.result.with_modes(Rounding.TRN, Overflow.WRAP)
     port = {"class_name": "InputLayer", "name": node.name, "input_shape": list(node.shape)}
-    return [port, _quantizer(node, plain)]
+    return [port, layers.quantizer(node, form, f"{node.name}_format", node.name)]
 
 
 @_lower.register
 def _(node: Dense, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     shape = network[node.inputs[0]].shape
-    if len(shape) > 2:
-        raise refuse(node, f"Dense on {len(shape)} axes", "1 or 2 axes")
-    if len(shape) == 2:
-        return _convolution(node, lowered, shape, (1,), ((0, 0),))
-    n_in, n_out = node.kernel.shape
-    layer = {
-        "class_name": "Dense", "name": node.name, "inputs": [lowered.ends[node.inputs[0]]], "n_in": n_in,
-        "n_out": n_out, "weight_data": _values(node.kernel, node.kernel_format), "bias_data": bias_values(node),
-        "use_bias": True,
-    }  # fmt: skip
+    if len(shape) == 1:
+        return [layers.dense(node, lowered.ends[node.inputs[0]]), *_result(node)]
+    if len(shape) > 3:
+        raise refuse(node, f"Dense on {len(shape)} axes", "1 to 3 axes")
+    axes = len(shape) - 1
+    layer = layers.convolution(node, lowered.ends[node.inputs[0]], shape, (1,) * axes, ((0, 0),) * axes)
     return [layer, *_result(node)]
 
 
-@_lower.register
-def _(node: Convolution, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    if len(node.strides) != 1:
-        raise refuse(node, f"a convolution over {len(node.strides)} axes", "one axis")
-    return _convolution(node, lowered, network[node.inputs[0]].shape, node.strides, node.padding)
-
-
-def _convolution(
-    node: Dense | Convolution, lowered: Lowered, shape: tuple[int, ...], strides: tuple[int, ...], padding: Padding
-) -> list[Layer]:
-    kernel = hardware_kernel(node)
-    kernel = kernel[None] if kernel.ndim == 2 else kernel
-    width, channels, filters = kernel.shape
-    layer = {
-        "class_name": "Conv1D", "name": node.name, "inputs": [lowered.ends[node.inputs[0]]],
-        "data_format": "channels_last", "in_width": shape[0], "out_width": node.shape[0], "n_chan": channels,
-        "n_filt": filters, "filt_width": width, "stride_width": strides[0], "dilation": 1,
-        "pad_left": padding[0][0], "pad_right": padding[0][1], "padding": "same" if any(padding[0]) else "valid",
-        "weight_data": _values(kernel, node.kernel_format), "bias_data": bias_values(node), "use_bias": True,
-    }  # fmt: skip
+@_lower.register(Convolution)
+@_lower.register(DepthwiseConvolution)
+def _(node: Convolution | DepthwiseConvolution, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    shape = network[node.inputs[0]].shape
+    _check_rank(node, shape)
+    _check_window(node, layers.hardware_kernel(node).shape[: len(node.strides)], shape, node.padding)
+    layer = layers.convolution(node, lowered.ends[node.inputs[0]], shape, node.strides, node.padding)
     return [layer, *_result(node)]
 
 
 @_lower.register
 def _(node: Scale, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    _refuse_flattened_stream(node, lowered)
-    layer = {
-        "class_name": "ApplyAlpha", "name": node.name, "inputs": [lowered.ends[node.inputs[0]]], "n_in": node.size,
-        "n_filt": node.shape[-1] if len(node.shape) > 1 else -1,
-        "scale_data": _values(node.kernel, node.kernel_format), "bias_data": bias_values(node),
-    }  # fmt: skip
-    return [layer, *_result(node)]
+    (x,) = lowered.read(node)
+    if layers.is_nothing(node):  # hls4ml would leave it out together with its result format
+        return [plain("Cast", node.name, x), *_result(node)]
+    return [layers.scale(node, x), *_result(node)]
 
 
 @_lower.register
 def _(node: Relu, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    _refuse_flattened_stream(node, lowered)
-    x = lowered.ends[node.inputs[0]]
-    layer = {"class_name": "Activation", "name": node.name, "inputs": [x], "activation": "relu", "n_in": node.size}
-    return [layer, _quantizer(node, node.result)]
+    (x,) = lowered.read(node)
+    return [plain("Activation", node.name, x, activation="relu", n_in=node.size), *_own_format(node)]
 
 
 @_lower.register
 def _(node: Requantize, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    x = node.inputs[0]
-    end = lowered.ends[x]
-    alone = len(network.consumers(x)) == 1 and x not in network.outputs
-    if alone and end not in lowered.formed:
-        return [_quantizer(node, node.result, end)]  # hls4ml makes it the producing layer's own result type
-    # hls4ml merges every quantizer into the layer before it, and a second one there would replace the first. So this
-    # one gets a layer of its own, which does nothing else: a ReLU of values that are never negative.
-    _refuse_flattened_stream(node, lowered)
-    if lowered.bounds[x].lowest < 0:
-        raise refuse(node, f"a change of format right behind the one of '{x}'", "one change of format in a place")
-    layer = {"class_name": "Activation", "name": node.name, "inputs": [end], "activation": "relu", "n_in": node.size}
-    return [layer, _quantizer(node, node.result)]
+    x = network[node.inputs[0]]
+    end = lowered.ends[x.name]
+    alone = len(network.consumers(x.name)) == 1 and x.name not in network.outputs
+    if alone and isinstance(x, Linear) and end == x.name and x.name not in lowered.flattened:
+        return [layers.quantizer(node, node.result, node.name, end)]  # hls4ml makes it the sum's own result type
+    # hls4ml merges every quantizer into the layer before it, and a second one there would replace the first.
+    return [plain("Cast", node.name, end), *_own_format(node)]
 
 
 @_lower.register
 def _(node: Reshape, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    x = lowered.ends[node.inputs[0]]
-    return [{"class_name": "Reshape", "name": node.name, "inputs": [x], "target_shape": list(node.shape)}]
+    x = node.inputs[0]
+    end = lowered.ends[x]
+    # Of a transposition that is then flattened hls4ml makes other weights, right for one order of the axes only; and a
+    # stream that was flattened has other packs than its shape says.
+    if isinstance(network[x], Permute) or (x in lowered.flattened and lowered.io_type == "io_stream"):
+        end = lowered.hand_on(x, f"{node.name}_in0")
+    return [plain("Reshape", node.name, end, target_shape=list(node.shape))]
 
 
 @_lower.register
 def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    if len(node.window) != 1 or any(node.padding[0]):
-        raise refuse(node, "max pooling over two axes or with padding", "one axis, no padding")
-    length, channels = network[node.inputs[0]].shape
-    layer = {
-        "class_name": "MaxPooling1D", "name": node.name, "inputs": [lowered.ends[node.inputs[0]]],
-        "data_format": "channels_last", "n_in": length, "n_out": node.shape[0], "n_filt": channels,
-        "pool_width": node.window[0], "stride_width": node.strides[0], "pad_left": 0, "pad_right": 0,
-        "padding": "valid", "count_pad": False,
-    }  # fmt: skip
-    return [layer]
+    x = network[node.inputs[0]]
+    _check_rank(node, x.shape)
+    end, shape, added = lowered.ends[x.name], x.shape, []
+    if any(map(any, node.padding)):
+        if x.result.signed and lowered.io_type == "io_stream":
+            raise refuse(node, "max pooling with padding of values that may be negative", "no padding, or io_parallel")
+        if not x.result.signed:
+            # hls4ml pads with the word that has the highest bit alone: for unsigned types that is no smallest one.
+            name = f"{node.name}_part0"
+            added = [layers.zero_padding(node, name, end, shape)]
+            end, shape = name, tuple([n + sum(ends) for n, ends in zip(shape, (*node.padding, (0, 0)), strict=True)])
+            node = MaxPool(
+                name=node.name, inputs=node.inputs, shape=node.shape, result=node.result, layer=node.layer,
+                window=node.window, strides=node.strides, padding=((0, 0),) * len(node.window),
+            )  # fmt: skip
+    _check_window(node, node.window, shape, node.padding)
+    if lowered.io_type == "io_stream" and node.window != node.strides:
+        raise refuse(node, "overlapping or separate pooling windows", "strides = window under io_stream")
+    return [*added, layers.max_pool(node, end, shape)]
 
 
 @_lower.register
-def _(node: Add, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    if len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
-        raise refuse(node, f"Add of {', '.join(node.inputs)}", "two different layers")
-    _refuse_flattened_stream(node, lowered)
-    ends = [lowered.ends[name] for name in node.inputs]
-    return [{"class_name": "Merge", "name": node.name, "inputs": ends, "op": "add"}, _quantizer(node, node.result)]
+def _(node: ZeroPadding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    shape = network[node.inputs[0]].shape
+    _check_rank(node, shape)
+    return [layers.zero_padding(node, node.name, lowered.ends[node.inputs[0]], shape)]
 
 
-def hardware_kernel(node: Linear) -> IntArray:
-    """The kernel as it stands in hardware: hls4ml ignores dilation, so the zeros between the taps are written out."""
-    if not isinstance(node, Convolution) or set(node.dilation) == {1}:
-        return node.kernel
-    axes = range(len(node.dilation))
-    spread = [(node.kernel.shape[axis] - 1) * node.dilation[axis] + 1 for axis in axes]
-    wide = np.zeros((*spread, *node.kernel.shape[len(spread) :]), dtype=np.int64)
-    wide[tuple(slice(None, None, node.dilation[axis]) for axis in axes)] = node.kernel
-    return wide
+@_lower.register
+def _(node: Crop, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    shape = network[node.inputs[0]].shape
+    _check_rank(node, shape)
+    return [layers.crop(node, lowered.ends[node.inputs[0]], shape)]
 
 
-def bias_values(node: Linear) -> np.ndarray:
-    """The biases as real numbers, zeros where there are none: ``(outputs,)``."""
-    if node.bias is None or node.bias_format is None:
-        return np.zeros(node.kernel.shape[-1])
-    return _values(node.bias, node.bias_format)
+@_lower.register
+def _(node: Permute, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    before = network[node.inputs[0]].shape
+    (x,) = lowered.read(node)
+    kept = [axis for axis in node.axes if before[axis] > 1]
+    if kept == sorted(kept):  # the words stay where they are
+        return [plain("Reshape", node.name, x, target_shape=list(node.shape))]
+    return [plain("Transpose", node.name, x, perm=list(node.axes))]
 
 
-def _refuse_flattened_stream(node: Node, lowered: Lowered) -> None:
-    """A flattened stream keeps its packs of channels, which only hls4ml's Dense allows for."""
-    if lowered.io_type == "io_stream" and any(name in lowered.flattened for name in node.inputs):
-        kind = type(node).__name__
-        raise refuse(node, f"{kind} behind a flattening is wrong under io_stream", f"{kind} before it, or io_parallel")
+@_lower.register
+def _(node: Merge, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    if isinstance(node, Average) and len(node.inputs) > 2:
+        raise refuse(node, f"an average of {len(node.inputs)} layers", "two layers, or an average of averages")
+    ends, op = lowered.read(node), _OPERATIONS[type(node)]
+    parts = [f"{node.name}_part{number}" for number in range(len(ends) - 2)]
+    found, x = [], ends[0]
+    for name, y in zip([*parts, node.name], ends[1:], strict=True):
+        found.append(layers.merge(op, name, x, y))
+        x = name
+    return [*found, *_own_format(node)]
+
+
+@_lower.register
+def _(node: Concatenate, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    rank = len(node.shape)
+    if rank > 3:
+        raise refuse(node, f"concatenation of {rank} axes", "1 to 3 axes")
+    ends = lowered.read(node)
+    parts = [f"{node.name}_part{number}" for number in range(len(ends) - 2)]
+    found, x = [], ends[0]
+    for name, y in zip([*parts, node.name], ends[1:], strict=True):
+        found.append(layers.concatenate(name, x, y, node.axis, rank))
+        x = name
+    return [*found, *_own_format(node)]
+
+
+@_lower.register
+def _(node: Table, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    (x,) = lowered.read(node)
+    data = layers.values(node.words, node.result)
+    return [plain("UnaryLUT", node.name, x, table_data=data, activation="unary_lut")]
+
+
+@_lower.register
+def _(node: Embedding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+    if len(node.shape) != 2:
+        raise refuse(node, f"an embedding of {len(node.shape) - 1} axes", "one axis")
+    (x,) = lowered.read(node)
+    return [layers.embedding(node, x)]
+
+
+def _check_rank(node: Node, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3):
+        raise refuse(node, f"{type(node).__name__} over {len(shape) - 1} axes", "one or two axes and the channels")
+
+
+def _check_window(
+    node: Node, window: tuple[int, ...], shape: tuple[int, ...], padding: tuple[tuple[int, int], ...]
+) -> None:
+    sizes = [n + sum(ends) for n, ends in zip(shape[:-1], padding, strict=True)]
+    if any(taps > n for taps, n in zip(window, sizes, strict=True)):
+        raise refuse(node, f"a window of {window} places over {tuple(sizes)}", "windows that fit into the padded input")
+    assert all(output_length(n, k, 1, 1, (0, 0)) > 0 for n, k in zip(sizes, window, strict=True))
 
 
 def _result(node: Linear) -> list[Layer]:
-    return [] if node.result.same_grid(node.accumulator) else [_quantizer(node, node.result)]
+    return [] if node.result.same_grid(node.accumulator) else _own_format(node)
 
 
-def _quantizer(node: Node, form: FixedPoint, x: str = "") -> Layer:
-    """A quantizer behind layer ``x``, by default behind the node's own layer."""
-
-    def mask(value: int) -> np.ndarray:
-        return np.full((1,) * (len(node.shape) + 1), value, dtype=np.int16)
-
-    signed = int(form.signed)
-    return {
-        "class_name": "FixedPointQuantizer", "name": node.name if x else f"{node.name}_format",
-        "inputs": [x or node.name],
-        "mask_kbi": (mask(signed), mask(form.width), mask(form.integer_bits + signed)),
-        "RND": str(form.rounding), "SAT": str(form.overflow), "fusible": True, "overrides": {},
-    }  # fmt: skip
-
-
-def _values(words: IntArray, form: FixedPoint) -> np.ndarray:
-    return np.asarray(form.values_of(words))
+def _own_format(node: Node) -> list[Layer]:
+    return [layers.quantizer(node, node.result, f"{node.name}_format", node.name)]

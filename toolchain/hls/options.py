@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.errors import ProjectError, nearest
-from toolchain.hls.lower import hardware_kernel
-from toolchain.network.nodes import FixedPointNetwork, Linear, Scale
+from toolchain.hls.layers import hardware_kernel
+from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Scale
 from toolchain.project import HlsSection
 from toolchain.results import HlsLayerOptions
 from toolchain.target import Fpga
@@ -60,24 +60,43 @@ def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:
     own = section.layers.get(keras_layer)
     strategy = (own.strategy if own else None) or section.strategy
     reuse_factor = (own.reuse_factor if own else None) or section.reuse_factor
+    _check_strategy(node, strategy, section.io_type)
     kernel = hardware_kernel(node)
-    n_out = kernel.shape[-1]
-    n_in = kernel.size // n_out
     where = f"layer '{keras_layer}': reuse_factor = {reuse_factor}"
     hint = f"set it for this layer alone: [hls.layers.{keras_layer}]"
     if strategy == "distributed_arithmetic" and reuse_factor != 1:
         raise ProjectError("not possible with distributed_arithmetic", where=where, allowed="1", hint=hint)
-    if strategy == "latency" and reuse_factor > n_in * n_out:
+    if strategy == "latency" and reuse_factor > kernel.size:
         raise ProjectError(
-            f"there are only {n_in * n_out} weights", where=where, allowed=f"1 to {n_in * n_out}", hint=hint
+            f"there are only {kernel.size} weights", where=where, allowed=f"1 to {kernel.size}", hint=hint
         )
-    if strategy == "resource" and reuse_factor not in (legal := legal_reuse_factors(n_in, n_out)):
+    n_out = kernel.shape[-1]
+    if strategy == "resource" and reuse_factor not in (legal := _legal(node, kernel.size, n_out)):
         close = sorted(sorted(legal, key=lambda factor: abs(factor - reuse_factor))[:6])
         raise ProjectError(
-            f"not legal for {n_in} x {n_out} weights under the resource strategy", where=where,
+            f"not legal for {kernel.size // n_out} x {n_out} weights under the resource strategy", where=where,
             allowed="near it: " + ", ".join(map(str, close)), hint=hint,
         )  # fmt: skip
     return HlsLayerOptions(name=node.name, strategy=strategy, reuse_factor=reuse_factor)
+
+
+def _check_strategy(node: Linear, strategy: str, io_type: str) -> None:
+    allowed = ["latency", "resource", "distributed_arithmetic"]
+    if isinstance(node, DepthwiseConvolution):  # hls4ml's distributed arithmetic takes its kernel for a dense one
+        allowed = ["latency", "resource"] if io_type == "io_stream" else ["latency"]
+    if strategy not in allowed:
+        name = node.layer or node.name
+        raise ProjectError(
+            f"{strategy} is not possible for a depthwise convolution under {io_type}",
+            where=f"layer '{name}': strategy", allowed=", ".join(allowed),
+            hint=f"set it for this layer alone: [hls.layers.{name}]",
+        )  # fmt: skip
+
+
+def _legal(node: Linear, weights: int, n_out: int) -> list[int]:
+    if isinstance(node, DepthwiseConvolution):  # hls4ml's kernel reads beyond its arrays for other factors
+        return [factor for factor in range(1, weights + 1) if weights % factor == 0]
+    return legal_reuse_factors(weights // n_out, n_out)
 
 
 def legal_reuse_factors(n_in: int, n_out: int) -> list[int]:

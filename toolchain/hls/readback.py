@@ -9,10 +9,19 @@ import numpy as np
 
 from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.fixed_point import FixedPoint, parse_ap_fixed
-from toolchain.hls.lower import bias_values, hardware_kernel
+from toolchain.hls.layers import bias_values, hardware_kernel, is_nothing, table_values
 from toolchain.hls.options import HlsOptions
 from toolchain.hls.sufficiency import exact_bounds, find_shortfall, holds
-from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Scale
+from toolchain.network.nodes import (
+    DepthwiseConvolution,
+    Embedding,
+    FixedPointNetwork,
+    Input,
+    Linear,
+    Node,
+    Scale,
+    Table,
+)
 from toolchain.network.ranges import Range
 from toolchain.results import HlsLayerOptions
 
@@ -93,12 +102,13 @@ def find_differences(
     """
     exact = exact_bounds(network)
     types = read_types(project)
-    weights = _weight_differences(project, network, layers)
+    weights = _weight_differences(project, network, layers, formats)
     found = []
     for node in network.nodes:
         problems = weights.get(node.name, [])
         if isinstance(node, Linear):
-            problems += _narrow_types(node, types, exact[node.name])
+            problems += _narrow_sum(node, types, exact[node.name])
+        problems += _narrow_arrays(node, types, _arrays(node, network, formats))
         if node.name in formats:
             form = formats[node.name]
             if isinstance(node, Input):
@@ -111,12 +121,16 @@ def find_differences(
     return found
 
 
-def _narrow_types(node: Linear, types: dict[str, str], exact: Range) -> list[str]:
-    problems = []
+def _narrow_sum(node: Linear, types: dict[str, str], exact: Range) -> list[str]:
     accumulator = types.get(f"{node.name}_accum_t", "")
     if accumulator and not _holds(accumulator, exact):
-        problems.append(f"the accumulator {accumulator} does not hold every sum: {exact.smallest_format()}")
-    for kind, values in _arrays(node).items():
+        return [f"the accumulator {accumulator} does not hold every sum: {exact.smallest_format()}"]
+    return []
+
+
+def _narrow_arrays(node: Node, types: dict[str, str], arrays: dict[str, np.ndarray]) -> list[str]:
+    problems = []
+    for kind, values in arrays.items():
         written = types.get(f"{node.name}_{kind}_t", "")
         if written and not _holds_values(written, values):
             problems.append(f"the {kind} type {written} does not hold every {kind}")
@@ -147,14 +161,24 @@ def require_same(
         raise BitMismatchError("; ".join(wrong), where="the written project")
 
 
-def _arrays(node: Linear) -> dict[str, np.ndarray]:
-    """The kernel (as it stands in hardware) and the bias as real numbers, by hls4ml's names for them."""
-    kernel = node.kernel_format.values_of(hardware_kernel(node))
-    return {"scale" if isinstance(node, Scale) else "weight": kernel, "bias": bias_values(node)}
+def _arrays(node: Node, network: FixedPointNetwork, formats: dict[str, FixedPoint]) -> dict[str, np.ndarray]:
+    """A node's constants (as they stand in hardware) as real numbers, by hls4ml's names for them."""
+    if isinstance(node, Linear):
+        kernel = node.kernel_format.values_of(hardware_kernel(node))
+        return {"scale" if isinstance(node, Scale) else "weight": kernel, "bias": bias_values(node)}
+    if isinstance(node, Table):
+        x = node.inputs[0]
+        form = network[x].result
+        while x not in formats:  # a change of shape has no type of its own
+            x = network[x].inputs[0]
+        return {"table": table_values(node, form, formats[x])}
+    if isinstance(node, Embedding):
+        return {"embeddings": node.result.values_of(node.words)}
+    return {}
 
 
 def _weight_differences(
-    project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...]
+    project: Path, network: FixedPointNetwork, layers: tuple[HlsLayerOptions, ...], formats: dict[str, FixedPoint]
 ) -> dict[str, list[str]]:
     """By node, the arrays of ``firmware/weights/*.h`` that are not the network's.
 
@@ -165,11 +189,11 @@ def _weight_differences(
     wrong: dict[str, list[str]] = {}
     for node in network.nodes:
         strategy = strategies.get(node.name, "")
-        if not isinstance(node, Linear) or strategy == "distributed_arithmetic":
+        if strategy == "distributed_arithmetic" or is_nothing(node):
             continue
-        for kind, expected in _arrays(node).items():
-            if strategy == "resource":  # hls4ml stores the transposed matrix: outputs first
-                expected = np.moveaxis(expected, -1, 0)
+        for kind, expected in _arrays(node, network, formats).items():
+            if strategy == "resource" and not isinstance(node, DepthwiseConvolution):
+                expected = np.moveaxis(expected, -1, 0)  # hls4ml stores the transposed matrix: outputs first
             file, found = files.get((node.name, kind), ("", np.zeros(0)))
             problem = _array_difference(expected.reshape(-1), found)
             if problem:
@@ -192,7 +216,7 @@ def _weight_files(project: Path) -> dict[tuple[str, str], tuple[str, np.ndarray]
     found = {}
     for file in sorted((project / "firmware" / "weights").glob("*.h")):
         text = file.read_text(errors="replace")
-        kind = re.search(r"^(\w+)_(weight|bias|scale)_t \w+\[", text, re.MULTILINE)
+        kind = re.search(r"^(\w+)_(weight|bias|scale|table|embeddings)_t \w+\[", text, re.MULTILINE)
         numbers = _ARRAY.search(text)
         if kind and numbers:
             values = [_number(part.strip()) for part in numbers[1].split(",")]

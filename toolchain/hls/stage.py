@@ -19,12 +19,13 @@ import numpy as np
 from toolchain.errors import ExternalToolError
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls import readback
+from toolchain.hls.layers import table_values
 from toolchain.hls.lower import Lowered, lower
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
 from toolchain.hls.sufficiency import exact_bounds, find_shortfall
 from toolchain.network import interpreter, storage
-from toolchain.network.nodes import FixedPointNetwork, Input, Reshape
-from toolchain.network.words import write_words
+from toolchain.network.nodes import FixedPointNetwork, Input, Table
+from toolchain.network.words import input_rows, output_files, write_words
 from toolchain.project import HlsSection
 from toolchain.results import HlsResult, Job, QuantizeResult
 from toolchain.target import Fpga
@@ -60,6 +61,8 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
         graph = _graph(lowered, hls4ml_config(options, lowered.names, TOP, str(folder)))
         traced = _places(graph, lowered, network)
         _keep_every_bit(graph, traced, network)
+        _keep_handed_on(graph, lowered)
+        _fit_tables(graph, network)
         graph.write()
     refused = [line for line in said.getvalue().splitlines() if "WARNING" in line or "Invalid" in line]
     if refused:
@@ -98,6 +101,9 @@ def quiet_hls4ml() -> Iterator[io.StringIO]:
 def _graph(lowered: Lowered, config: dict[str, Any]) -> Any:
     from hls4ml.model.graph import ModelGraph
 
+    from toolchain.hls import extension
+
+    extension.register()
     graph = ModelGraph.from_layer_list(config, lowered.layers, lowered.inputs, lowered.outputs)
     graph.apply_flow(graph.config.backend.get_default_flow())
     return graph
@@ -109,12 +115,13 @@ def _places(graph: Any, lowered: Lowered, network: FixedPointNetwork) -> list[Tr
     by_name = {layer["name"]: layer for layer in lowered.layers}
     taken: dict[str, str] = {}  # hls4ml layer -> the last node whose words it puts out
     for node in network.nodes:
-        if isinstance(node, Input | Reshape):
-            continue
         name = lowered.ends[node.name]
+        if isinstance(node, Input) or by_name[name]["class_name"] == "Reshape" or name == lowered.ends[node.inputs[0]]:
+            continue  # the words of the node before, as they were
         while name not in present or by_name[name]["class_name"] == "Reshape":  # the same words, not traced
             name = by_name[name]["inputs"][0]
-        taken[name] = node.name
+        if by_name[name]["class_name"] != "InputLayer":
+            taken[name] = node.name
     found = []
     for name, node_name in taken.items():
         variable = present[name].get_output_variable()
@@ -131,11 +138,7 @@ def _keep_every_bit(graph: Any, traced: list[Traced], network: FixedPointNetwork
     bounds = exact_bounds(network)
     for place in traced:
         node, kind = network[place.node], graph.graph[place.trace].get_output_variable().type
-        exact, now, sign = bounds[node.name], kind.precision, int(kind.precision.signed)
-        form = FixedPoint(
-            bool(sign), now.integer - sign, now.width - now.integer,
-            Rounding(now.rounding_mode.name), Overflow(now.saturation_mode.name),
-        )  # fmt: skip
+        exact, now, form = bounds[node.name], kind.precision, _format_of(kind.precision)
         if not find_shortfall(exact, node.result, form):
             continue
         fits = not find_shortfall(exact, node.result, exact.smallest_format())
@@ -144,14 +147,51 @@ def _keep_every_bit(graph: Any, traced: list[Traced], network: FixedPointNetwork
         precision.width, precision.integer = form.width, form.integer_bits + int(form.signed)
         precision.signed = form.signed
         precision.rounding_mode, precision.saturation_mode = str(form.rounding), str(form.overflow)
-        kind.precision = precision
+        _set_precision(graph, kind, precision)
+
+
+def _set_precision(graph: Any, kind: Any, precision: Any) -> None:
+    """Give ``kind`` and whatever goes by its name (copies of a stream) another precision."""
+    for layer in graph.graph.values():
+        for variable in layer.variables.values():
+            if variable.type.name == kind.name:
+                variable.type.precision = precision
+    kind.precision = precision
+
+
+def _keep_handed_on(graph: Any, lowered: Lowered) -> None:
+    """A layer that only hands words on has the type that it reads."""
+    for name in lowered.casts:
+        layer = graph.graph[name]
+        precision = copy.copy(layer.get_input_variable().type.precision)
+        precision.rounding_mode, precision.saturation_mode = "TRN", "WRAP"
+        _set_precision(graph, layer.get_output_variable().type, precision)
+
+
+def _fit_tables(graph: Any, network: FixedPointNetwork) -> None:
+    """Index each table by the words that the layer before it really puts out: hls4ml's type may have fewer bits."""
+    for node in network.nodes:
+        if not isinstance(node, Table):
+            continue
+        layer, form = graph.graph[node.name], network[node.inputs[0]].result
+        table = layer.weights["table"]
+        table.data = table_values(node, form, _format_of(layer.get_input_variable().type.precision))
+        table.shape = list(table.data.shape)
+        table.data_length = table.data.size
+        layer.set_attr("table_size", table.data.size)
+
+
+def _format_of(precision: Any) -> FixedPoint:
+    sign = int(precision.signed)
+    modes = Rounding(precision.rounding_mode.name), Overflow(precision.saturation_mode.name)
+    return FixedPoint(bool(sign), precision.integer - sign, precision.width - precision.integer, *modes)
 
 
 def _formats(folder: Path, graph: Any, traced: list[Traced], network: FixedPointNetwork) -> dict[str, FixedPoint]:
-    """The formats of the input port and of every traced node, as written in ``firmware/defines.h``."""
+    """The formats of the input ports and of every traced node, as written in ``firmware/defines.h``."""
     types = readback.read_types(folder)
-    (port,) = graph.get_input_variables()
-    names = {network.inputs[0].name: port.type.name, **{place.node: place.type for place in traced}}
+    ports = zip(network.inputs, graph.get_input_variables(), strict=True)
+    names = {node.name: port.type.name for node, port in ports} | {place.node: place.type for place in traced}
     return {node: readback.element_format(types[name]) for node, name in names.items()}
 
 
@@ -164,11 +204,12 @@ def _write_bench(
     missing = wanted - {name for name, _ in called}
     if missing:
         raise ExternalToolError(f"hls4ml wrote no trace of {', '.join(sorted(missing))}", where="hls")
-    (port,), (result,) = graph.get_input_variables(), graph.get_output_variables()
+    inputs = zip(graph.get_input_variables(), (node.name for node in network.inputs), strict=True)
+    outputs = zip(graph.get_output_variables(), output_files(network), strict=True)
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = template.get_template("testbench.cpp.j2").render(
-        top=TOP, layers=traced, input=_port(port, network.inputs[0].name), output=_port(result, "result"),
+        top=TOP, layers=traced, inputs=[_port(*port) for port in inputs], outputs=[_port(*port) for port in outputs],
         stream=options.io_type == "io_stream",
         unused_traces=[{"trace": name, "size": size} for name, size in called if name not in wanted],
     )  # fmt: skip
@@ -186,15 +227,17 @@ def _port(variable: Any, node: str) -> dict[str, Any]:
 
 def _write_vectors(quantized: QuantizeResult, network: FixedPointNetwork, folder: Path) -> None:
     """Test vectors and expected words for the vendor's own C-simulation and co-simulation."""
-    port = network.inputs[0].name
     with np.load(quantized.folder / "inputs.npz", allow_pickle=False) as stored:
-        words = stored[port]
-    corners = words[quantized.test_samples :][: VECTORS // 2]
-    words = np.concatenate([words[: VECTORS - len(corners)], corners])
-    result = interpreter.run(network, {port: words})[network.outputs[0]]
+        words = {node.name: stored[node.name] for node in network.inputs}
+    samples = len(words[network.inputs[0].name])
+    corners = np.arange(quantized.test_samples, samples)[: VECTORS // 2]
+    chosen = np.concatenate([np.arange(samples)[: VECTORS - len(corners)], corners])
+    words = {name: array[chosen] for name, array in words.items()}
+    found = interpreter.run(network, words)
+    expected = [found[name].reshape(len(chosen), -1) for name in network.outputs]
     (folder / "tb_data").mkdir(exist_ok=True)
-    write_words(folder / "tb_data" / "input_words.txt", words)
-    write_words(folder / "tb_data" / "expected_words.txt", result)
+    write_words(folder / "tb_data" / "input_words.txt", input_rows(network, words))
+    write_words(folder / "tb_data" / "expected_words.txt", np.concatenate(expected, axis=1))
 
 
 def _make_reproducible(folder: Path) -> None:

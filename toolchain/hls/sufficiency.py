@@ -9,7 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow
-from toolchain.network.nodes import FixedPointNetwork, Input, IntArray, Linear, Node
+from toolchain.network.nodes import (
+    Average,
+    Embedding,
+    FixedPointNetwork,
+    Input,
+    IntArray,
+    Linear,
+    Multiply,
+    Node,
+    Table,
+)
 from toolchain.network.ranges import Range, analyse, exact_range
 
 #: The grid of a value that is always zero.
@@ -67,7 +77,13 @@ def find_shortfall(exact: Range, asked: FixedPoint, found: FixedPoint) -> str:
 def _exact_grid(node: Node, grids: dict[str, int]) -> int:
     if isinstance(node, Input):
         return node.result.fractional_bits
+    if isinstance(node, Table | Embedding):
+        return _grid_of(node.words, node.result)
+    if isinstance(node, Multiply):
+        return sum(grids[name] for name in node.inputs)
     grid = max(grids[name] for name in node.inputs)
+    if isinstance(node, Average):
+        return grid + len(node.inputs).bit_length() - 1
     if not isinstance(node, Linear):
         return grid
     total = grid + _grid_of(node.kernel, node.kernel_format)

@@ -118,8 +118,87 @@ class MaxPool(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Add(Node):
+class Merge(Node):
+    """Base of the operators that join two or more tensors of one shape, element by element."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Merge):
     """``sum_k inputs[k]``, exact, then the result format."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Subtract(Merge):
+    """``inputs[0] - inputs[1]``, exact, then the result format."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Multiply(Merge):
+    """``prod_k inputs[k]``, exact, then the result format."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Maximum(Merge):
+    """The largest of the inputs' values, then the result format."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Minimum(Merge):
+    """The smallest of the inputs' values, then the result format."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Average(Merge):
+    """``sum_k inputs[k] / n``, exact because n is a power of two, then the result format."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concatenate(Node):
+    """The inputs one behind the other along ``axis`` (0 is the first after the samples), then the result format."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table(Node):
+    """Any function of one word: ``words[x mod 2**width]`` on the grid of ``result``; ``(2**width of the input,)``."""
+
+    words: IntArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Embedding(Node):
+    """Row x of ``words`` for each input word x: ``(2**width of the input, channels)``, on the grid of ``result``.
+
+    The input is unsigned without fractional bits; the result has one axis more than x, the channels.
+    """
+
+    words: IntArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ZeroPadding(Node):
+    """Zeros before and after each axis but the channels; the result has x's format."""
+
+    padding: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Crop(Node):
+    """x without the first and last places of each axis but the channels; the result has x's format."""
+
+    cropping: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Permute(Node):
+    """The axes in another order: axis k of the result is axis ``axes[k]`` of x; the result has x's format."""
+
+    axes: tuple[int, ...]
+
+
+#: Operators that only move words: each result word is an input word (or zero) in the input's format.
+MOVES = (Reshape, MaxPool, ZeroPadding, Crop, Permute)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,25 +7,37 @@ measurement. Bounds are Python integers in object arrays: never wrong by overflo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import reduce, singledispatch
 
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow, Words, smallest_format
+from toolchain.network.arithmetic import crop
 from toolchain.network.nodes import (
-    Add,
+    Average,
+    Concatenate,
     Convolution,
+    Crop,
     Dense,
     DepthwiseConvolution,
+    Embedding,
     FixedPointNetwork,
     Input,
     Linear,
+    Maximum,
     MaxPool,
+    Merge,
+    Minimum,
+    Multiply,
     Node,
+    Permute,
     Relu,
     Requantize,
     Reshape,
     Scale,
+    Subtract,
+    Table,
+    ZeroPadding,
 )
 from toolchain.network.windows import reduce_windows, window_indices
 
@@ -155,11 +167,78 @@ def _(node: MaxPool, inputs: list[Range]) -> Range:
 
 
 @exact_range.register
-def _(node: Add, inputs: list[Range]) -> Range:
+def _(node: Merge, inputs: list[Range]) -> Range:
+    if isinstance(node, Multiply):
+        return reduce(_product, inputs)
+    inputs = _on_common_grid(inputs)
+    lows, highs, grid = [x.low for x in inputs], [x.high for x in inputs], inputs[0].fractional_bits
+    if isinstance(node, Maximum | Minimum):
+        larger = np.maximum if isinstance(node, Maximum) else np.minimum
+        return Range(reduce(larger, lows), reduce(larger, highs), grid)
+    if isinstance(node, Subtract):
+        return Range(np.asarray(lows[0] - highs[1]), np.asarray(highs[0] - lows[1]), grid)
+    shift = len(inputs).bit_length() - 1 if isinstance(node, Average) else 0
+    return Range(np.asarray(sum(lows), dtype=object), np.asarray(sum(highs), dtype=object), grid + shift)
+
+
+def _product(a: Range, b: Range) -> Range:
+    corners = [np.asarray(x * y) for x in (a.low, a.high) for y in (b.low, b.high)]
+    grid = a.fractional_bits + b.fractional_bits
+    return Range(reduce(np.minimum, corners), reduce(np.maximum, corners), grid)
+
+
+def _on_common_grid(inputs: list[Range]) -> list[Range]:
     grid = max(x.fractional_bits for x in inputs)
-    low = sum(x.low << (grid - x.fractional_bits) for x in inputs)
-    high = sum(x.high << (grid - x.fractional_bits) for x in inputs)
-    return Range(np.asarray(low, dtype=object), np.asarray(high, dtype=object), grid)
+    shifts = [grid - x.fractional_bits for x in inputs]
+    return [Range(x.low << shift, x.high << shift, grid) for x, shift in zip(inputs, shifts, strict=True)]
+
+
+@exact_range.register
+def _(node: Concatenate, inputs: list[Range]) -> Range:
+    inputs = _on_common_grid(inputs)
+    low, high = (np.concatenate(ends, axis=node.axis) for ends in ([x.low for x in inputs], [x.high for x in inputs]))
+    return Range(low, high, inputs[0].fractional_bits)
+
+
+@exact_range.register
+def _(node: Table, inputs: list[Range]) -> Range:
+    x, size = inputs[0], node.words.size
+    found: dict[tuple[int, int], tuple[int, int]] = {}  # by the range of an input element
+    for ends in set(zip(x.low.flat, x.high.flat, strict=True)):
+        taken = node.words[np.arange(ends[0], ends[1] + 1) & (size - 1)]
+        found[ends] = int(taken.min()), int(taken.max())
+    bounds = np.array([found[ends] for ends in zip(x.low.flat, x.high.flat, strict=True)], dtype=object)
+    low, high = bounds[:, 0].reshape(node.shape), bounds[:, 1].reshape(node.shape)
+    return Range(low, high, node.result.fractional_bits)
+
+
+@exact_range.register
+def _(node: Embedding, inputs: list[Range]) -> Range:
+    rows = [node.words[int(a) : int(b) + 1] for a, b in zip(inputs[0].low.flat, inputs[0].high.flat, strict=True)]
+    low, high = np.array([part.min(axis=0) for part in rows]), np.array([part.max(axis=0) for part in rows])
+    shape, grid = node.shape, node.result.fractional_bits
+    return Range(low.astype(object).reshape(shape), high.astype(object).reshape(shape), grid)
+
+
+@exact_range.register
+def _(node: ZeroPadding, inputs: list[Range]) -> Range:
+    x = inputs[0]
+    inside = tuple(slice(before, before + n) for (before, _), n in zip(node.padding, x.low.shape, strict=False))
+    low, high = np.full(node.shape, 0, dtype=object), np.full(node.shape, 0, dtype=object)
+    low[inside], high[inside] = x.low, x.high
+    return Range(low, high, x.fractional_bits)
+
+
+@exact_range.register
+def _(node: Crop, inputs: list[Range]) -> Range:
+    x, cropping = inputs[0], (*node.cropping, (0, 0))
+    return Range(crop(x.low, cropping), crop(x.high, cropping), x.fractional_bits)
+
+
+@exact_range.register
+def _(node: Permute, inputs: list[Range]) -> Range:
+    x = inputs[0]
+    return Range(np.transpose(x.low, node.axes), np.transpose(x.high, node.axes), x.fractional_bits)
 
 
 def _through(low: Words, high: Words, fractional_bits: int, form: FixedPoint) -> Range:

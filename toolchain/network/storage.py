@@ -28,7 +28,7 @@ _DAMAGE = (
 _KINDS: dict[str, type[Node]] = {
     kind.__name__: kind
     for kind in vars(operators).values()
-    if isinstance(kind, type) and issubclass(kind, Node) and kind not in (Node, operators.Linear)
+    if isinstance(kind, type) and issubclass(kind, Node) and kind not in (Node, operators.Linear, operators.Merge)
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from toolchain.errors import BitMismatchError
-from toolchain.fixed_point import FixedPoint, parse_ap_fixed
+from toolchain.fixed_point import FixedPoint, Words, parse_ap_fixed
+from toolchain.network.nodes import FixedPointNetwork
 
 
 def write_words(file: Path, words: np.ndarray) -> None:
@@ -16,8 +18,20 @@ def write_words(file: Path, words: np.ndarray) -> None:
     file.write_text("\n".join(" ".join(map(str, row)) for row in rows) + "\n")
 
 
+def output_files(network: FixedPointNetwork) -> dict[str, str]:
+    """The name that each output port's words go by, and its node: ``result``, or ``result_0``, ``result_1`` …"""
+    if len(network.outputs) == 1:
+        return {"result": network.outputs[0]}
+    return {f"result_{number}": name for number, name in enumerate(network.outputs)}
+
+
+def input_rows(network: FixedPointNetwork, words: Mapping[str, Words]) -> np.ndarray:
+    """The words of all input ports, one behind the other: ``(samples, words of a sample)``."""
+    return np.concatenate([words[node.name].reshape(len(words[node.name]), -1) for node in network.inputs], axis=1)
+
+
 def read_formats(folder: Path) -> dict[str, FixedPoint]:
-    """The formats of the compiled types by node name; the output port is called ``result``.
+    """The formats of the compiled types by node name; output ports go by ``output_files``.
 
     Raises OSError or ValueError when the file is missing or not as the test bench wrote it.
     """

@@ -10,6 +10,7 @@ import numpy as np
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding, Words
 from toolchain.network.interpreter import evaluate, exact_value
 from toolchain.network.nodes import Dense, FixedPointNetwork, Input, Linear, Node, Reshape
+from toolchain.network.words import output_files
 from toolchain.verify.grids import differing, on_grid
 
 UNEXPLAINED = "unexplained: no other weight, type, rounding, overflow or accumulator gives these words"
@@ -54,7 +55,7 @@ def find_cause(evidence: Evidence, node: Node, name: str) -> str:
     """One sentence on what makes the words ``name`` of ``node`` out of equal inputs."""
     if isinstance(node, Input):
         return _port(node, evidence.formats[name])
-    if name == "result" and not evidence.counts.get(node.name, 1):
+    if name != node.name and not evidence.counts.get(node.name, 1):
         return "the output port does not hold the layer's words: the port's type, or the words after the simulation"
     inputs = [evidence.expected[x] for x in node.inputs]
     exact, fractional_bits = exact_value(node, evidence.network, inputs)
@@ -161,7 +162,8 @@ def _one_unit(evidence: Evidence, suspect: Suspect) -> str:
 def _recorded(evidence: Evidence, node: Node) -> str:
     """Whether what was recorded for ``node`` is what the layers behind it were computed from."""
     changed = "its words were changed after the simulation"
-    if node.name in evidence.network.outputs and not evidence.counts.get("result", 1):
+    ports = [name for name, output in output_files(evidence.network).items() if output == node.name]
+    if ports and not evidence.counts.get(ports[0], 1):
         return f"{changed}: the output port holds the expected ones"
     words, name = evidence.found[node.name], node.name
     consumers = evidence.network.consumers(name)

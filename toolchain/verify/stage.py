@@ -16,7 +16,7 @@ from toolchain.errors import BitMismatchError
 from toolchain.fixed_point import FixedPoint, Words, parse_ap_fixed
 from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork, Node
-from toolchain.network.words import read_formats, read_words
+from toolchain.network.words import output_files, read_formats, read_words
 from toolchain.results import Comparison, CsimResult, Job, Mismatch, QuantizeResult, VerifyResult
 from toolchain.verify.cause import Evidence, find_cause
 from toolchain.verify.grids import differing, on_grid
@@ -73,17 +73,17 @@ class Tally:
 
 
 def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: CsimResult) -> Comparison:
-    """The C-simulation's words against ``words``: the input port, every traced node, and the output port."""
-    output = network[network.outputs[0]]
-    tally = Tally(network, len(words[output.name]))
+    """The C-simulation's words against ``words``: the input port, every traced node, and every output port."""
+    ports = {name: network[node] for name, node in output_files(network).items()}
+    tally = Tally(network, len(words[network.outputs[0]]))
     formats = {name: parse_ap_fixed(kind) for name, kind in csim.formats.items()}
-    problem = _check_formats(csim, formats)
+    problem = _check_formats(csim, formats, set(ports))
     if problem:
-        tally.add_unreadable("result", output, problem)
+        tally.add_unreadable(next(iter(ports)), network[network.outputs[0]], problem)
         return tally.comparison()
     places = [(node.name, node) for node in network.nodes if node.name in formats]
     found: dict[str, Words] = {}
-    for name, node in [*places, ("result", output)]:
+    for name, node in [*places, *ports.items()]:
         try:
             found[name] = read_words(csim.folder, name, tally.samples, node.shape)
         except BitMismatchError as error:
@@ -113,9 +113,10 @@ def _latent(network: FixedPointNetwork, csim: CsimResult) -> Mismatch:
     )  # fmt: skip
 
 
-def _check_formats(csim: CsimResult, formats: dict[str, FixedPoint]) -> str:
-    if "result" not in formats:
-        return "the C-simulation has no result"
+def _check_formats(csim: CsimResult, formats: dict[str, FixedPoint], ports: set[str]) -> str:
+    missing = sorted(ports - set(formats))
+    if missing:
+        return f"the C-simulation has no {', '.join(missing)}"
     try:
         written = read_formats(csim.folder)
     except (OSError, ValueError) as error:

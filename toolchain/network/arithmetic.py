@@ -173,7 +173,7 @@ def _(node: Embedding, inputs: list[Words], grids: list[int]) -> tuple[Words, in
 
 @exact.register
 def _(node: ZeroPadding, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
-    return np.pad(inputs[0], ((0, 0), *node.padding, (0, 0))), grids[0]
+    return zero_pad(inputs[0], ((0, 0), *node.padding, (0, 0))), grids[0]
 
 
 @exact.register
@@ -184,6 +184,13 @@ def _(node: Crop, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
 @exact.register
 def _(node: Permute, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return np.transpose(inputs[0], (0, *(axis + 1 for axis in node.axes))), grids[0]
+
+
+def zero_pad(x: Words, padding: tuple[tuple[int, int], ...]) -> Words:
+    """``x`` with zeros before and after each axis; of Python integers where x is (``np.pad`` would put int64 there)."""
+    wide = np.zeros([n + sum(ends) for n, ends in zip(x.shape, padding, strict=True)], dtype=x.dtype)
+    wide[tuple(slice(before, before + n) for (before, _), n in zip(padding, x.shape, strict=True))] = x
+    return wide
 
 
 def crop(x: Words, cropping: tuple[tuple[int, int], ...]) -> Words:

@@ -12,7 +12,7 @@ from functools import reduce, singledispatch
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow, Words, smallest_format
-from toolchain.network.arithmetic import crop
+from toolchain.network.arithmetic import crop, zero_pad
 from toolchain.network.nodes import (
     Average,
     Concatenate,
@@ -223,10 +223,8 @@ def _(node: Embedding, inputs: list[Range]) -> Range:
 @exact_range.register
 def _(node: ZeroPadding, inputs: list[Range]) -> Range:
     x = inputs[0]
-    inside = tuple(slice(before, before + n) for (before, _), n in zip(node.padding, x.low.shape, strict=False))
-    low, high = np.full(node.shape, 0, dtype=object), np.full(node.shape, 0, dtype=object)
-    low[inside], high[inside] = x.low, x.high
-    return Range(low, high, x.fractional_bits)
+    padding = (*node.padding, (0, 0))
+    return Range(zero_pad(x.low, padding), zero_pad(x.high, padding), x.fractional_bits)
 
 
 @exact_range.register

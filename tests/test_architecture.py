@@ -21,6 +21,8 @@ SHARED_ROOMS = {
         "model.folding",
         "model.graph",
         "model.keras_graph",
+        "model.kernels",
+        "model.rewriting",
         "model.keras_chain",
         "model.artefact",
         "model.training",

@@ -60,6 +60,7 @@ class ModelSection(Section):
 
     architecture: Literal["spx_cnn", "btc_mlp", ""] = Field("", description="a built-in architecture")
     file: str = Field("", description="a Keras file instead; relative to the project folder")
+    weights: str = Field("", description="the weights that belong to a file that ends in .json")
     final_relu: bool = Field(False, description="ReLU on the output as in the paper; off: a ReLU cannot go below 0")
     allow_custom_code: bool = Field(False, description="let a Keras file's Lambda or custom code run: only if trusted")
 
@@ -105,6 +106,13 @@ class PruneSection(Section):
         return self
 
 
+class QuantizeLayer(Section):
+    """``[quantize.layers.NAME]``: widths of one layer of the model."""
+
+    weight_bits: int | None = Field(None, ge=2, le=16, description="width of its kernel, sign included")
+    activation_bits: int | None = Field(None, ge=2, le=16, description="width of its result")
+
+
 class QuantizeSection(Section):
     """``[quantize]``: QKeras formats and quantization-aware fine-tuning. Integer bits never count the sign."""
 
@@ -123,6 +131,7 @@ class QuantizeSection(Section):
     input_headroom_bits: int = Field(1, ge=0, le=8, description="extra integer bits above the training part's range")
     epochs: int = Field(15, ge=0)
     learning_rate_factor: float = Field(0.1, gt=0, description="times train.learning_rate")
+    layers: dict[str, QuantizeLayer] = Field(default_factory=dict)
 
 
 class HlsLayer(Section):
@@ -257,6 +266,6 @@ def _fields_at(schema: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
         entry = schema.model_fields.get(part)
         if entry is None or not isinstance(entry.annotation, type) or not issubclass(entry.annotation, BaseModel):
-            return list(HlsLayer.model_fields)
+            return list((QuantizeLayer if "quantize" in path else HlsLayer).model_fields)
         schema = entry.annotation
     return list(schema.model_fields)

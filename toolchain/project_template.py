@@ -64,8 +64,10 @@ def render(table: dict[str, Any]) -> str:
         schema = entry.annotation
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             lines += ["", f"[{section}]", *_keys(schema, table.get(section, {}))]
-    for name, options in table.get("hls", {}).get("layers", {}).items():
-        lines += ["", f"[hls.layers.{name}]", *(f"{key} = {_toml(value)}" for key, value in options.items())]
+    for section in ("quantize", "hls"):
+        for name, options in table.get(section, {}).get("layers", {}).items():
+            given = [f"{key} = {_toml(value)}" for key, value in options.items()]
+            lines += ["", f"[{section}.layers.{name}]", *given]
     text = "\n".join(lines) + "\n"
     import tomllib
 
@@ -82,6 +84,8 @@ def _keys(schema: type[BaseModel], given: dict[str, Any], skip: tuple[str, ...] 
         remark = _remark(entry)
         shown = f"{key} = {_toml(value)}" if value is not None else f"{key} ="
         lines.append(f"{mark}{shown}" + (f"  # {remark}" if remark else ""))
+    if schema.__name__ == "QuantizeSection":
+        lines.append("# [quantize.layers.NAME] with weight_bits and activation_bits overrides them for one layer")
     if schema.__name__ == "HlsSection":
         lines.append("# [hls.layers.NAME] with strategy and reuse_factor overrides them for one layer")
     return lines

@@ -141,6 +141,7 @@ class ModelResult(StageResult):
     epochs: int  # that were trained
     loss: Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
     validation_loss: float
+    left_out: tuple[str, ...] = ()  # "softmax of 'layer'": the outputs are logits
 
 
 class RemovedGroup(Record):

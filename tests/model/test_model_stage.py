@@ -12,7 +12,8 @@ from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.model import artefact, training
 from toolchain.model.architectures import build
-from toolchain.model.keras_chain import chain_of
+from toolchain.model.keras_graph import graph_of, load_graph
+from toolchain.model.kernels import kernels_of
 from toolchain.model.preflight import KERNELS, kernel_names
 from toolchain.model.stage import from_model, train
 from toolchain.model.tensorflow import load_tensorflow
@@ -103,10 +104,10 @@ def test_a_model_from_a_file_keeps_its_weights_without_training(tmp_path: Path) 
     model.save(tmp_path / "mine.keras")
     data = write_data(tmp_path / "data")
     result = train(data, ModelSection(file="mine.keras"), TrainSection(epochs=0), _job(tmp_path / "m"))
-    saved = chain_of(artefact.load_model(tmp_path / "m"))
-    for link in saved.kernels():
-        assert link.kernel is not None
-        assert np.array_equal(link.kernel, model.get_layer(link.name).get_weights()[0])
+    kernels = kernels_of(load_graph(tmp_path / "m" / "model.keras"))
+    assert set(kernels) == {"conv", "hidden", "out"}
+    for name, kernel in kernels.items():
+        assert np.array_equal(kernel, model.get_layer(name).get_weights()[0])
     assert result.epochs == 0
 
 
@@ -145,9 +146,9 @@ def test_an_architecture_refuses_samples_of_another_rank(tmp_path: Path, name: s
 @pytest.mark.parametrize(("name", "shape"), [("spx_cnn", (14, 1)), ("btc_mlp", (32,))])
 def test_preflight_knows_the_architectures_layers(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     section = ModelSection(architecture=name, final_relu=True)
-    chain = chain_of(build(section, write_data(tmp_path / "data", shape)))
-    assert tuple(link.name for link in chain.kernels()) == KERNELS[name] == kernel_names(section, tmp_path)
-    assert chain.links[-1].kind == "relu"
+    graph = graph_of(build(section, write_data(tmp_path / "data", shape)))
+    assert tuple(kernels_of(graph)) == KERNELS[name] == kernel_names(section, tmp_path)
+    assert graph.layers[graph.outputs[0].layer].kind == "ReLU"
 
 
 def test_preflight_knows_a_files_layers(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,10 @@ from prune_cases import write_data
 
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError, UnsupportedModelError
-from toolchain.model import artefact, training
-from toolchain.model.chain import Chain, Link, forward
-from toolchain.model.keras_chain import chain_of
+from toolchain.model import training
+from toolchain.model.graph import Graph
+from toolchain.model.keras_graph import graph_of, load_graph
+from toolchain.model.kernels import kernels_of, with_kernels
 from toolchain.model.stage import from_model, train
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.project import ModelSection, PruneSection, TrainSection
@@ -53,31 +53,28 @@ def _masks(result: PruneResult) -> dict[str, np.ndarray]:
 
 def test_every_kernel_is_as_sparse_as_asked(trained: tuple[DataResult, ModelResult], tmp_path: Path) -> None:
     samples = load_samples(trained[0])
-    chain = chain_of(artefact.load_model(trained[1].folder))
+    graph = load_graph(trained[1].folder / "model.keras")
     section = PruneSection(epochs=3, frequency=2, final_sparsity=0.75)
     plan = training.Training(epochs=3, batch_size=16, learning_rate=1e-3, loss="mse")
-    pruned = magnitude.prune_weights(chain, samples, section, plan, _job(tmp_path / "m"))
-    for link in pruned.kernels():
-        assert link.kernel is not None
-        assert link.bias is not None
-        assert int((link.kernel == 0).sum()) == masks.wanted_zeros(link.kernel.size, 0.75), link.name
-        assert link.bias.all()
+    pruned = magnitude.prune_weights(graph, samples, section, plan, _job(tmp_path / "m"))
+    for name, kernel in kernels_of(pruned).items():
+        assert int((kernel == 0).sum()) == masks.wanted_zeros(kernel.size, 0.75), name
+        assert pruned.layers[name].weights["bias"].all()
 
 
 @pytest.mark.parametrize("sparsity", [0.3, 0.75, 0.9])
 def test_tfmot_alone_keeps_the_rounded_share(
     trained: tuple[DataResult, ModelResult], tmp_path: Path, sparsity: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(magnitude, "apply_masks", lambda chain, section: chain)
+    monkeypatch.setattr(magnitude, "apply_masks", lambda graph, section: graph)
     samples = load_samples(trained[0])
-    chain = chain_of(artefact.load_model(trained[1].folder))
+    graph = load_graph(trained[1].folder / "model.keras")
     section = PruneSection(epochs=3, frequency=2, final_sparsity=sparsity)
     plan = training.Training(epochs=3, batch_size=16, learning_rate=1e-3, loss="mse")
-    pruned = magnitude.prune_weights(chain, samples, section, plan, _job(tmp_path / "m"))
-    for link in pruned.kernels():
-        assert link.kernel is not None
-        kept = max(int(np.round(np.float32(link.kernel.size) * (1 - np.float32(sparsity)))), 1)
-        assert np.count_nonzero(link.kernel) == kept
+    pruned = magnitude.prune_weights(graph, samples, section, plan, _job(tmp_path / "m"))
+    for kernel in kernels_of(pruned).values():
+        kept = max(int(np.round(np.float32(kernel.size) * (1 - np.float32(sparsity)))), 1)
+        assert np.count_nonzero(kernel) == kept
 
 
 def test_the_whole_stage(
@@ -91,8 +88,8 @@ def test_the_whole_stage(
     result.at(folder)
     assert capfd.readouterr() == ("", "")
     assert set(said) == {"prune", "fine-tune"}
-    chain = chain_of(load_tensorflow().keras.models.load_model(folder / "model.keras", compile=False))
-    by_name = {link.name: link.kernel for link in chain.kernels() if link.kernel is not None}
+    model = load_tensorflow().keras.models.load_model(folder / "model.keras", compile=False)
+    by_name = kernels_of(load_graph(folder / "model.keras"))
     assert by_name["conv"].shape == (1, 2, 5)
     assert by_name["conv"].all()
     assert by_name["hidden"].shape[-1] <= 90
@@ -107,9 +104,7 @@ def test_the_whole_stage(
     assert result.parameters == sum(kernel.size + kernel.shape[-1] for kernel in by_name.values())
     assert [(group.layer, group.before) for group in result.removed] == [("hidden", 120)]
     x = load_samples(trained[0]).test.x
-    assert (
-        np.abs(np.load(folder / "predictions.npy") - forward(chain, x)).max() <= 1e-5 * np.abs(forward(chain, x)).max()
-    )
+    assert np.array_equal(np.load(folder / "predictions.npy"), training.predict(model, x))
 
 
 def test_the_same_seed_gives_the_same_weights(trained: tuple[DataResult, ModelResult], tmp_path: Path) -> None:
@@ -151,10 +146,10 @@ def test_batch_normalization_and_dropout_are_gone_afterwards(tmp_path: Path) -> 
     section = TrainSection(epochs=3, batch_size=16, learning_rate=1e-2)
     model = from_model(given, data, section, _job(tmp_path / "m"))
     model.at(tmp_path / "m")
-    assert "batch_normalization" in {link.kind for link in chain_of(artefact.load_model(model.folder)).links}
+    assert "n1" in load_graph(model.folder / "model.keras").layers
     untouched = _prune((data, model), tmp_path / "p", final_sparsity=0.0)
-    chain = chain_of(artefact.load_model(untouched.folder))
-    assert [link.kind for link in chain.links] == ["conv1d", "relu", "flatten", "dense"]
+    layers = load_graph(untouched.folder / "model.keras").layers.values()
+    assert [layer.kind for layer in layers] == ["InputLayer", "Conv1D", "ReLU", "Flatten", "Dense"]
     before, after = (np.load(tmp_path / name / "predictions.npy") for name in ("m", "p"))
     assert np.abs(before - after).max() <= 1e-5 * np.abs(before).max()
 
@@ -162,13 +157,11 @@ def test_batch_normalization_and_dropout_are_gone_afterwards(tmp_path: Path) -> 
 def test_a_dead_model_is_refused(
     trained: tuple[DataResult, ModelResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(chain: Chain, *_: object) -> Chain:
-        last = chain.links[-1]
-        assert last.kernel is not None
-        return replace(chain, links=(*chain.links[:-1], replace(last, kernel=last.kernel * 0)))
+    def kill(graph: Graph, *_: object) -> Graph:
+        return with_kernels(graph, {"forecast": kernels_of(graph)["forecast"] * 0})
 
     monkeypatch.setattr("toolchain.prune.stage.prune_weights", kill)
-    monkeypatch.setattr("toolchain.prune.stage.fine_tune", lambda chain, *_: chain)
+    monkeypatch.setattr("toolchain.prune.stage.fine_tune", lambda graph, *_: graph)
     with pytest.raises(ProjectError, match="same output for every training sample") as caught:
         _prune(trained, tmp_path / "p")
     assert "skip = ['conv']" in caught.value.hint
@@ -183,18 +176,23 @@ def test_an_unknown_layer_in_skip_is_refused_with_the_nearest(
         _prune(trained, tmp_path / "p", skip=("hiden",))
 
 
-def test_an_unfoldable_normalization_is_refused_before_training(tmp_path: Path) -> None:
+def test_a_branched_model_is_pruned(tmp_path: Path) -> None:
     keras = load_tensorflow().keras
     layers = keras.layers
-    net = [layers.BatchNormalization(name="n"), layers.Conv1D(2, 3, padding="same", name="conv"), layers.Flatten(),
-           layers.Dense(1)]  # fmt: skip
-    said: list[str] = []
-    folder = tmp_path / "m"
-    folder.mkdir()
-    job = Job(folder, tmp_path, 0, lambda label, done, total: said.append(label))
-    with pytest.raises(UnsupportedModelError, match="layer 'n'"):
-        from_model(keras.Sequential([keras.Input((6, 2)), *net]), write_data(tmp_path / "data"), TrainSection(), job)
-    assert said == []
+    x = keras.Input((6, 2), name="x")
+    y = layers.SeparableConv1D(4, 3, padding="same", activation="relu", name="s")(x)
+    y = layers.BatchNormalization(name="n")(layers.Add(name="sum")([y, layers.Dense(4, name="side")(x)]))
+    model = keras.Model(x, layers.Dense(1, name="out")(layers.GlobalAveragePooling1D(name="mean")(layers.ReLU()(y))))
+    data = write_data(tmp_path / "data")
+    trained = from_model(model, data, TrainSection(epochs=1), _job(tmp_path / "m"))
+    trained.at(tmp_path / "m")
+    result = _prune((data, trained), tmp_path / "p", final_sparsity=0.5)
+    kernels = kernels_of(load_graph(tmp_path / "p" / "model.keras"))
+    assert set(kernels) == {"s_depthwise", "s", "side", "n", "out"}
+    assert all((kernel == 0).sum() >= masks.wanted_zeros(kernel.size, 0.5) for kernel in kernels.values())
+    assert set(_masks(result)) == set(kernels)
+    with pytest.raises(UnsupportedModelError, match="structured"):
+        _prune((data, trained), tmp_path / "q", structured_sparsity=0.5)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -203,22 +201,18 @@ def test_zeros_stay_zero_while_fine_tuning_and_the_guard_sees_it(
 ) -> None:
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(12, 6)) * (rng.random((12, 6)) < 0.3)
-    links = (
-        Link("flatten", "f"),
-        Link("dense", "a", kernel),
-        Link("relu", "r"),
-        Link("dense", "b", rng.normal(size=(6, 1))),
-    )
-    chain = Chain("samples", (6, 2), links)
+    layers = load_tensorflow().keras.layers
+    net = [layers.Flatten(name="f"), layers.Dense(6, "relu", name="a"), layers.Dense(1, name="b")]
+    graph = graph_of(load_tensorflow().keras.Sequential([layers.Input((6, 2)), *net]))
+    graph = with_kernels(graph, {"a": kernel})
     plan = training.Training(epochs=2, batch_size=16, learning_rate=1e-2, loss="mse")
     samples = load_samples(write_data(tmp_path / "data"))
     if broken:
         keras = load_tensorflow().keras
         monkeypatch.setattr(training, "keep_zeros", lambda kept: keras.callbacks.Callback())
         with pytest.raises(AssertionError, match="came back"):
-            fine_tune(chain, samples, plan, _job(tmp_path / "m"))
+            fine_tune(graph, samples, plan, _job(tmp_path / "m"))
         return
-    tuned = fine_tune(chain, samples, plan, _job(tmp_path / "m")).links[1].kernel
-    assert tuned is not None
+    tuned = kernels_of(fine_tune(graph, samples, plan, _job(tmp_path / "m")))["a"]
     assert np.array_equal(tuned == 0, kernel == 0)
     assert not np.array_equal(tuned, kernel)

@@ -10,15 +10,15 @@ import pytest
 from toolchain.data.samples import save as save_samples
 from toolchain.errors import UnsupportedModelError
 from toolchain.model import artefact, training
-from toolchain.model.chain import Chain, Link
-from toolchain.model.keras_chain import build_keras
+from toolchain.model.keras_graph import graph_of
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import interpreter, storage
 from toolchain.network.nodes import Linear
 from toolchain.project import QuantizeSection
 from toolchain.quantize import witness
-from toolchain.quantize.from_qkeras import network_from_qkeras
-from toolchain.quantize.stage import choose_formats, quantize
+from toolchain.quantize.formats import weight_format
+from toolchain.quantize.from_qkeras import network_from_qkeras, read_qkeras
+from toolchain.quantize.stage import quantize
 from toolchain.results import DataResult, Job, Part, PruneResult, QuantizeResult, Samples
 
 
@@ -49,10 +49,11 @@ def qkeras_model(seed: int, bits: int = 6, activation_bits: int = 6, input_bits:
 @pytest.mark.parametrize("bits", [2, 4, 8, 16])
 def test_network_and_qkeras_agree_in_every_word(seed: int, bits: int) -> None:
     model = qkeras_model(seed, bits, activation_bits=max(bits, 3), input_bits=max(bits, 4))
-    network = network_from_qkeras(model, "n")
+    reading = read_qkeras(model, "n")
+    network = reading.network
     port = network.inputs[0]
     words = witness.corner_words(port.result, port.shape)
-    outputs, doubled = witness.layer_outputs(model, network, words)
+    outputs, doubled = witness.layer_outputs(reading, {port.name: words})
     found = interpreter.run(network, {port.name: words})
     for node in network.nodes:
         assert np.array_equal(node.result.values_of(found[node.name]), outputs[node.name]), node.name
@@ -72,11 +73,12 @@ def test_float32_rounds_where_the_proof_says_it_may() -> None:
     )  # fmt: skip
     rng = np.random.default_rng(1)
     model.get_layer("sum").set_weights([rng.uniform(-0.9, 0.9, (64, 1))])
-    network = network_from_qkeras(model, "n")
+    reading = read_qkeras(model, "n")
+    network = reading.network
     port = network.inputs[0]
     words = rng.integers(port.result.min_word, port.result.max_word, size=(200, 64))
     assert not witness.float32_is_exact(network)["sum"]
-    outputs, doubled = witness.layer_outputs(model, network, words)
+    outputs, doubled = witness.layer_outputs(reading, {network.inputs[0].name: words})
     assert doubled == ("sum",)
     exact = network["sum"].result.values_of(interpreter.run(network, {"port": words})["sum"])
     assert np.array_equal(outputs["sum"], exact)
@@ -97,9 +99,10 @@ def test_float32_rounds_in_a_quantizer_on_a_finer_grid() -> None:
         ]
     )  # fmt: skip
     model.get_layer("sum").set_weights([np.random.default_rng(0).integers(-7, 7, (64, 1)).astype(float)])
-    network = network_from_qkeras(model, "n")
+    reading = read_qkeras(model, "n")
+    network = reading.network
     words = witness.corner_words(network["port"].result, (64,))
-    outputs, doubled = witness.layer_outputs(model, network, words)
+    outputs, doubled = witness.layer_outputs(reading, {network.inputs[0].name: words})
     assert doubled == ("fine",)
     exact = network["fine"].result.values_of(interpreter.run(network, {"port": words})["fine"])
     assert np.array_equal(outputs["fine"], exact)
@@ -120,26 +123,28 @@ def unquantized_chain(layers: int):
 
 
 def test_sums_that_no_double_holds_are_refused() -> None:
-    two, three, five = (network_from_qkeras(unquantized_chain(n), "n") for n in (2, 3, 5))
+    readings = [read_qkeras(unquantized_chain(n), "n") for n in (2, 3, 5)]
+    two, _, five = (reading.network for reading in readings)
     words = witness.corner_words(two["port"].result, (4,))
-    outputs, doubled = witness.layer_outputs(unquantized_chain(2), two, words)
+    outputs, doubled = witness.layer_outputs(readings[0], {"port": words})
     assert doubled == ("d0", "d1")
     found = interpreter.run(two, {"port": words})
     assert np.array_equal(outputs["d1"], two["d1"].result.values_of(found["d1"]))
     with pytest.raises(UnsupportedModelError, match="'d2'"):
-        witness.layer_outputs(unquantized_chain(3), three, words)
+        witness.layer_outputs(readings[1], {"port": words})
     # The bound of the last of five layers is beyond 2**63: it must not wrap to a small one.
     assert not any(witness.float32_is_exact(five)[f"d{place}"] for place in range(5))
 
 
 def test_a_wrong_witness_would_be_seen() -> None:
     model = qkeras_model(2)
-    network = network_from_qkeras(model, "n")
-    kernel = model.get_layer("two").kernel
+    reading = read_qkeras(model, "n")
+    network = reading.network
+    kernel = reading.model.get_layer("two").kernel
     kernel.assign(kernel + 2.0**-5 * np.eye(5, 4))
     port = network.inputs[0]
     words = witness.corner_words(port.result, port.shape)
-    outputs, _ = witness.layer_outputs(model, network, words)
+    outputs, _ = witness.layer_outputs(reading, {network.inputs[0].name: words})
     found = interpreter.run(network, {port.name: words})
     assert np.array_equal(network["one"].result.values_of(found["one"]), outputs["one"])
     assert not np.array_equal(network["two"].result.values_of(found["two"]), outputs["two"])
@@ -176,12 +181,13 @@ def prepared(folder: Path, seed: int = 0) -> tuple[DataResult, PruneResult, Samp
     )  # fmt: skip
     data.at(folder / "data")
     kernel = rng.normal(0, 0.4, (6, 5)) * (rng.random((6, 5)) < 0.5)
-    links = (
-        Link("dense", "one", kernel, rng.normal(0, 0.1, 5)), Link("relu", "one_relu"),
-        Link("dense", "two", rng.normal(0, 0.4, (5, 1)), np.zeros(1)),
-    )  # fmt: skip
-    chain = Chain("x", (6,), links)
-    artefact.save(build_keras(chain), chain, data, samples.test, folder / "prune")
+    layers = load_tensorflow().keras.layers
+    model = load_tensorflow().keras.Sequential(
+        [layers.Input((6,)), layers.Dense(5, name="one"), layers.ReLU(name="one_relu"), layers.Dense(1, name="two")]
+    )
+    model.get_layer("one").set_weights([kernel, rng.normal(0, 0.1, 5)])
+    model.get_layer("two").set_weights([rng.normal(0, 0.4, (5, 1)), np.zeros(1)])
+    artefact.save(model, graph_of(model), data, samples.test, folder / "prune")
     np.savez(folder / "prune" / "masks.npz", one=kernel != 0, two=np.ones((5, 1), dtype=bool))
     pruned = PruneResult(
         layers=(), parameters=0, learning_rate=1e-2, batch_size=32, epochs=1, loss="mse", validation_loss=0,
@@ -242,16 +248,11 @@ def test_formats_see_the_training_part_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("scale", "expected"), [(0.1, 0), (0.9, 0), (3.0, 2), (40.0, 6)])
 def test_integer_bits_follow_the_weights(scale: float, expected: int) -> None:
     kernel = np.linspace(-scale, scale, 81).reshape(9, 9)
-    chain = Chain("x", (9,), (Link("dense", "d", kernel, np.zeros(9)),))
-    formats = choose_formats(chain, np.ones((2, 9)), QuantizeSection(weight_bits=8))
-    assert formats["d"].integer_bits == expected
-    fixed = choose_formats(chain, np.ones((2, 9)), QuantizeSection(weight_bits=8, weight_integer_bits=1))
-    assert fixed["d"].integer_bits == 1
+    assert weight_format(kernel, 8, None).integer_bits == expected
+    assert weight_format(kernel, 8, 1).integer_bits == 1
 
 
 def test_one_outlier_is_clipped_rather_than_costing_every_other_weight_a_bit() -> None:
     kernel = np.random.default_rng(0).normal(0, 0.3, (60, 60)).clip(-0.9, 0.9)
     kernel[0, 0] = 1.01
-    chain = Chain("x", (60,), (Link("dense", "d", kernel, np.zeros(60)),))
-    formats = choose_formats(chain, np.ones((2, 60)), QuantizeSection(weight_bits=4))
-    assert formats["d"].integer_bits == 0
+    assert weight_format(kernel, 4, None).integer_bits == 0

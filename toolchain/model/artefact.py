@@ -7,29 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.model.chain import Chain
-from toolchain.model.tensorflow import load_tensorflow
+from toolchain.model.graph import Graph
+from toolchain.model.keras_graph import load_keras
+from toolchain.model.kernels import bias_of, kernels_of
 from toolchain.model.training import predict
 from toolchain.results import DataResult, LayerWeights, Part
 
 
-def count_layers(chain: Chain) -> tuple[LayerWeights, ...]:
+def count_layers(graph: Graph) -> tuple[LayerWeights, ...]:
     """Shapes and zeros of every kernel."""
-    return tuple(
-        LayerWeights(
-            name=link.name, kind=link.kind, shape=tuple(link.kernel.shape),
-            parameters=int(link.kernel.size + (0 if link.bias is None else link.bias.size)),
-            weights=int(link.kernel.size), zeros=int(np.count_nonzero(link.kernel == 0)),
-        )
-        for link in chain.links
-        if link.kernel is not None
-    )  # fmt: skip
+    counted = []
+    for key, kernel in kernels_of(graph).items():
+        layer = graph.layers[key.split("/")[0]]
+        bias = bias_of(layer)
+        counted.append(
+            LayerWeights(
+                name=key, kind=layer.kind, shape=tuple(kernel.shape),
+                parameters=int(kernel.size + (0 if bias is None else bias.size)),
+                weights=int(kernel.size), zeros=int(np.count_nonzero(kernel == 0)),
+            )
+        )  # fmt: skip
+    return tuple(counted)
 
 
-def save(model: Any, chain: Chain, data: DataResult, test: Part, folder: Path) -> None:
+def save(model: Any, graph: Graph, data: DataResult, test: Part, folder: Path) -> None:
     """Write ``model.keras``, ``weights.npz`` (kernels by layer name) and ``predictions.npy`` (test part)."""
     model.save(folder / "model.keras")
-    kernels: dict[str, Any] = {link.name: link.kernel for link in chain.links if link.kernel is not None}
+    kernels: dict[str, Any] = {key.replace("/", "."): kernel for key, kernel in kernels_of(graph).items()}
     np.savez(folder / "weights.npz", **kernels)
     outputs = predict(model, test.x)
     assert outputs.shape == (len(test.x), data.outputs)
@@ -38,4 +42,4 @@ def save(model: Any, chain: Chain, data: DataResult, test: Part, folder: Path) -
 
 def load_model(folder: Path) -> Any:
     """The tf_keras model that ``save`` wrote."""
-    return load_tensorflow().keras.models.load_model(folder / "model.keras", compile=False)
+    return load_keras(folder / "model.keras")

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.model.layer_rules import unfoldable
+from toolchain.errors import UnsupportedModelError
 
 Array = NDArray[np.float64]
 Kind = Literal["dense", "conv1d", "relu", "flatten", "batch_normalization", "dropout"]
@@ -150,7 +150,11 @@ def _fold_forward(links: list[Link], place: int, shape: tuple[int, ...]) -> None
             return
         else:
             break
-    raise unfoldable(links[place].name, "model")
+    raise UnsupportedModelError(
+        "this BatchNormalization can be folded neither into the layer before it nor into the one behind it",
+        where=f"model: layer '{links[place].name}'",
+        allowed="right after a Dense or Conv1D without activation, or before a Dense or an unpadded Conv1D",
+    )
 
 
 def _identity(channels: int) -> Normalization:

@@ -13,6 +13,7 @@ import numpy as np
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.model.graph import Array, Call, Graph, Layer, Tensor, map_tensors
+from toolchain.model.keras_graph import output_shapes
 from toolchain.model.names import free_name
 
 #: Layers that do nothing at inference.
@@ -42,12 +43,28 @@ def inference_graph(graph: Graph) -> Graph:
         out: call.inputs[0] for call, layer, out in graph.walk()
         if layer.kind in TRAINING_ONLY or (layer.kind == "Activation" and activation_of(layer) == "linear")
     }  # fmt: skip
+    _check_axes(graph)
     graph = split_activations(graph.without_calls(gone) if gone else graph)
     while True:
         folded = next((found for found in (_fold(graph, out) for out in _normalizations(graph)) if found), None)
         if folded is None:
             return graph
         graph = folded
+
+
+def _check_axes(graph: Graph) -> None:
+    if not any(layer.kind == "BatchNormalization" for layer in graph.layers.values()):
+        return
+    shapes = output_shapes(graph)
+    for _, layer, out in graph.walk():
+        axis = layer.config.get("axis", -1)
+        axis = axis if isinstance(axis, (list, tuple)) else [axis]
+        if layer.kind == "BatchNormalization" and [int(n) % (len(shapes[out]) + 1) for n in axis] != [len(shapes[out])]:
+            raise UnsupportedModelError(
+                f"axis = {layer.config.get('axis')} is not supported",
+                where=f"layer '{layer.name}'",
+                allowed="axis = -1",
+            )
 
 
 def activation_of(layer: Layer) -> str:
@@ -87,15 +104,9 @@ def split_activations(graph: Graph) -> Graph:
 
 def normalization_of(layer: Layer) -> tuple[Array, Array]:
     """Scale and shift ``(channels,)`` of a BatchNormalization: ``y = x * scale + shift`` at inference."""
-    axes = layer.config.get("axis", -1)
-    axes = list(axes) if isinstance(axes, (list, tuple)) else [axes]
     weights = layer.weights
     mean, variance = weights["moving_mean"], weights["moving_variance"]
     gamma, beta = weights.get("gamma", np.ones_like(mean)), weights.get("beta", np.zeros_like(mean))
-    if len(axes) != 1:
-        raise UnsupportedModelError(
-            f"axis = {axes} is not supported", where=f"layer '{layer.name}'", allowed="axis = -1"
-        )
     scale = gamma / np.sqrt(variance + float(layer.config.get("epsilon", 1e-3)))
     return scale, np.asarray(beta - mean * scale)
 

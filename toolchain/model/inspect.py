@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.errors import ProjectError, UnsupportedModelError
+from toolchain.model.layer_rules import TABLE_FUNCTIONS
+from toolchain.model.saved_model import read_saved_model
+from toolchain.model.wiring import Wiring, read_wiring
 
 #: A configuration larger than this is no model that fits an FPGA (and may be a decompression bomb).
 LARGEST_CONFIG_BYTES = 16 * 2**20
 #: Packages and subpackages whose classes a configuration may name. Others (keras.utils, keras.config …) can do harm.
-_PACKAGES = ("keras", "tf_keras", "tensorflow.keras")
+_PACKAGES = ("keras", "tf_keras", "tensorflow.keras", "qkeras")
 _SUBPACKAGES = frozenset(
     (
         "activations",
@@ -25,25 +28,39 @@ _SUBPACKAGES = frozenset(
         "models",
         "regularizers",
         "src",
+        "qconvolutional",
+        "qlayers",
+        "qnormalization",
+        "qpooling",
+        "quantizers",
     )
 )
+
+#: Functions by name that are Keras' own activations: the name is all that a file holds of them.
+_FUNCTIONS = ("relu", "linear", "softmax", *TABLE_FUNCTIONS)
 
 
 @dataclass(frozen=True)
 class KerasFile:
-    """A model file's layers (class name, Keras config) in order, and the Keras major version that wrote it."""
+    """What a model file says of its layers, and the Keras major version that wrote it."""
 
     path: Path
     version: int
     class_name: str
-    layers: tuple[tuple[str, dict[str, Any]], ...]
+    config: Any
+    wiring: Wiring
+
+    @property
+    def layers(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Class name and configuration of every layer, nested models unfolded."""
+        return tuple((layer.kind, dict(layer.config)) for layer in self.wiring.layers.values())
 
 
 def read_keras_file(path: Path, allow_custom_code: bool = False) -> KerasFile:
-    """Read ``path`` (.keras, .h5, .hdf5).
+    """Read ``path`` (.keras, .h5, .hdf5, a SavedModel folder, or the .json of ``model.to_json()``).
 
-    Raises ProjectError when there is no such file, UnsupportedModelError when it is not a Keras model, holds custom
-    code, or is not a chain of layers.
+    Raises ProjectError when there is no such file, UnsupportedModelError when it is not a Keras model or holds custom
+    code.
     """
     if not path.exists():
         raise ProjectError("no such file", where=f"[model] file: {path}")
@@ -51,30 +68,13 @@ def read_keras_file(path: Path, allow_custom_code: bool = False) -> KerasFile:
     class_name = str(config.get("class_name"))
     if not allow_custom_code:
         _refuse_custom_code({key: value for key, value in config.items() if key != "compile_config"}, path)
-    if class_name not in ("Sequential", "Functional", "Model"):
-        raise UnsupportedModelError(
-            f"holds a {class_name}", where=str(path), allowed="a Sequential or Functional model",
-            hint="a subclassed model has no layer list: rebuild it with the functional API",
-        )  # fmt: skip
-    inner = config.get("config")
-    items = inner.get("layers") if isinstance(inner, dict) else inner  # Keras 2.2 kept a bare list
-    if not isinstance(items, list) or not items:
-        raise UnsupportedModelError("holds no layers", where=str(path))
-    layers = tuple(_layer_of(item, path) for item in items)
-    if class_name != "Sequential":
-        _require_chain(items, inner if isinstance(inner, dict) else {}, path)
-    return KerasFile(path, version, class_name, layers)
-
-
-def _layer_of(item: Any, path: Path) -> tuple[str, dict[str, Any]]:
-    if isinstance(item, dict) and isinstance(item.get("class_name"), str) and isinstance(item.get("config"), dict):
-        return item["class_name"], item["config"]
-    raise UnsupportedModelError("is not a Keras model: a layer has no class or no configuration", where=str(path))
+    wiring = read_wiring(class_name, config.get("config"), str(path))
+    return KerasFile(path, version, class_name, config, wiring)
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], int]:
     try:
-        text, version = _read_zip(path) if zipfile.is_zipfile(path) else _read_h5(path)
+        text, version = _read_text(path)
         config = json.loads(text)
         major = int(version.split(".")[0])
     except (OSError, KeyError, ValueError, TypeError, RecursionError, NotImplementedError, RuntimeError) as error:
@@ -84,6 +84,17 @@ def _read_config(path: Path) -> tuple[dict[str, Any], int]:
     if not isinstance(config, dict):
         raise _not_a_model(path, "its configuration is not a table")
     return config, major
+
+
+def _read_text(path: Path) -> tuple[str, str]:
+    if path.is_dir():
+        return read_saved_model(path)
+    if path.suffix == ".json":
+        if path.stat().st_size > LARGEST_CONFIG_BYTES:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        return text, str(json.loads(text).get("keras_version", "3"))  # only Keras 2 writes its version
+    return _read_zip(path) if zipfile.is_zipfile(path) else _read_h5(path)
 
 
 def _read_zip(path: Path) -> tuple[str, str]:
@@ -100,7 +111,9 @@ def _read_h5(path: Path) -> tuple[str, str]:
 
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
-            raise ValueError("it holds no model_config; files with weights alone cannot be used")
+            raise ValueError(
+                "it holds weights alone; give the .json of model.to_json() as file, and this one as weights"
+            )
         text, version = file.attrs["model_config"], file.attrs.get("keras_version", "2")
     return _decoded(text), _decoded(version)
 
@@ -111,7 +124,9 @@ def _decoded(value: Any) -> str:
 
 def _not_a_model(path: Path, why: str) -> UnsupportedModelError:
     return UnsupportedModelError(
-        f"is not a Keras model: {why[:200]}", where=str(path), allowed="a .keras or .h5 file saved by model.save()"
+        f"is not a Keras model: {why[:200]}",
+        where=str(path),
+        allowed="what model.save() writes: .keras, .h5, a SavedModel of Keras 2; or the .json of model.to_json()",
     )
 
 
@@ -142,7 +157,7 @@ def _is_custom(item: dict[str, Any]) -> bool:
     if "class_name" not in item or item["class_name"] in ("__tuple__", "__keras_tensor__"):
         return False
     name, registered = str(item["class_name"]), str(item.get("registered_name") or "")
-    plain_function = name == "function" and item.get("config") in ("relu", "linear")
+    plain_function = name == "function" and item.get("config") in _FUNCTIONS
     if name in ("Lambda", "__lambda__", "function", "__bytes__", "__typespec__") and not plain_function:
         return True
     module = str(item.get("module") or "keras")
@@ -156,37 +171,3 @@ def _is_keras(module: str) -> bool:
         if module.startswith(f"{package}."):
             return module.removeprefix(f"{package}.").split(".")[0] in _SUBPACKAGES
     return False
-
-
-def _require_chain(items: list[Any], config: dict[str, Any], path: Path) -> None:
-    previous = ""
-    for item in items:
-        sources = _histories(item.get("inbound_nodes", []))
-        name = str(item.get("name", item["config"].get("name", "")))
-        if item["class_name"] == "InputLayer":
-            if previous:
-                raise UnsupportedModelError("has several inputs", where=str(path), allowed="one input, a plain chain")
-        elif sources != [previous]:
-            raise UnsupportedModelError(
-                f"reads {', '.join(sources) or 'nothing'} and not just the layer before it",
-                where=f"{path}: layer '{name}'", allowed="a plain chain of layers, each used once",
-            )  # fmt: skip
-        previous = name
-    outputs = _histories(config.get("output_layers", []))
-    if outputs != [previous]:
-        raise UnsupportedModelError(
-            f"gives out {', '.join(outputs) or 'nothing'}", where=str(path), allowed=f"the last layer's, '{previous}'"
-        )
-
-
-def _histories(nodes: Any) -> list[str]:
-    """The names of the layers that a layer reads, in Keras 3's and Keras 2's spelling."""
-    if isinstance(nodes, dict):
-        if "keras_history" in nodes:
-            return [str(nodes["keras_history"][0])]
-        return [name for value in nodes.values() for name in _histories(value)]
-    if isinstance(nodes, list):
-        if len(nodes) >= 3 and isinstance(nodes[0], str) and isinstance(nodes[1], int) and isinstance(nodes[2], int):
-            return [nodes[0]]
-        return [name for value in nodes for name in _histories(value)]
-    return []

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.model.chain import Array, Chain, Link, Normalization, apply_link, forward
-from toolchain.model.inspect import read_keras_file
-from toolchain.model.layer_rules import check_layers
+from toolchain.model.layer_rules import activation_name, check_layer
 from toolchain.model.names import check_name, free_name
-from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
+from toolchain.model.tensorflow import load_tensorflow
 
+_KINDS = ("InputLayer", "Dense", "Conv1D", "ReLU", "Activation", "Flatten", "BatchNormalization", "Dropout")
 #: Largest difference between two float32 evaluations of one model, relative to the size of the last layer's sums.
 LARGEST_DIFFERENCE = 1e-6
-
-
-def load_chain(path: Path, allow_custom_code: bool = False) -> Chain:
-    """The chain in a Keras 2 or Keras 3 file, its predictions checked against the model that Keras loads from it.
-
-    Raises ProjectError for a missing file, UnsupportedModelError; no code of the file runs unless
-    ``allow_custom_code``.
-    """
-    file = read_keras_file(path, allow_custom_code)
-    for problem in check_layers(file.layers, str(path)):
-        raise problem
-    tf = load_tensorflow()
-    try:
-        with quiet_stderr():
-            if file.version >= 3:
-                import keras
-
-                model = keras.models.load_model(path, compile=False, safe_mode=not allow_custom_code)
-            else:
-                model = tf.keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError, AttributeError) as error:
-        raise UnsupportedModelError(f"cannot be loaded: {str(error)[:300]}", where=str(path)) from None
-    return chain_of(model, str(path))
 
 
 def chain_of(model: Any, where: str = "model") -> Chain:
@@ -49,8 +25,12 @@ def chain_of(model: Any, where: str = "model") -> Chain:
     finite, or when the same layers in tf_keras predict anything else than the model (1e-6 of the last layer's sums).
     """
     layers = list(getattr(model, "layers", []))
-    for problem in check_layers([(type(layer).__name__, _config_of(layer)) for layer in layers], where):
-        raise problem
+    for layer in layers:
+        kind, config = type(layer).__name__, _config_of(layer)
+        for problem in check_layer(kind, config, f"{where}: layer '{layer.name}'"):
+            raise problem
+        if kind not in _KINDS or activation_name(config.get("activation")) not in ("", "relu"):
+            raise UnsupportedModelError(f"{kind} is not pruned yet", where=f"{where}: layer '{layer.name}'")
     shape = _input_shape(model, where)
     taken: dict[str, str] = {}
     for layer in layers:

@@ -1,113 +1,197 @@
-"""Which Keras layers have an exact meaning here, decided on their configuration alone."""
+"""Which Keras and QKeras layers have an exact meaning, decided on their configuration alone, without TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from toolchain.errors import ToolchainError, UnsupportedModelError
 from toolchain.model.names import check_name
+from toolchain.model.wiring import Wiring
 
-SUPPORTED = (
-    "InputLayer", "Dense", "Conv1D", "ReLU", "Activation('relu' or 'linear')", "Flatten", "BatchNormalization",
-    "Dropout",
+#: How a layer is computed: word for word, through a table of a function of one value (its content is part of the
+#: network), said in other layers, only while training, left out at the output, or not at all.
+Status = Literal["exact", "table", "rewritten", "training only", "left out", "refused"]
+
+#: Activations of one value that become tables.
+TABLE_FUNCTIONS = (
+    "tanh", "sigmoid", "hard_sigmoid", "elu", "selu", "softplus", "softsign", "swish", "silu", "gelu", "exponential",
+    "relu6", "leaky_relu", "mish",
 )  # fmt: skip
+_FINAL = ("softmax", "sigmoid")
+_CHANNELS_LAST: dict[str, tuple[Any, ...]] = {"data_format": ("channels_last",)}
+_POOL: dict[str, tuple[Any, ...]] = {**_CHANNELS_LAST, "padding": ("valid", "same")}
+_CONVOLUTION: dict[str, tuple[Any, ...]] = {
+    **_POOL, "groups": (1, [1]), "lora_rank": (None,), "quantization_config": (None,),
+}  # fmt: skip
+_DENSE: dict[str, tuple[Any, ...]] = {"quantization_config": (None,), "lora_rank": (None,)}
 
-#: Per layer class, the options whose other values would change the arithmetic. A missing key or None: the first value.
-_OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "InputLayer": {"sparse": (False,), "ragged": (False,)},
-    "Dense": {"quantization_config": (None,), "lora_rank": (None,)},
-    "Conv1D": {
-        "groups": (1, [1]),
-        "data_format": ("channels_last",),
-        "padding": ("valid", "same", "causal"),
-        "lora_rank": (None,),
-    },
-    "ReLU": {"max_value": (None,), "negative_slope": (0.0,), "threshold": (0.0,)},
-    "Activation": {},
-    "Flatten": {"data_format": ("channels_last",)},
-    "BatchNormalization": {"renorm": (False,), "virtual_batch_size": (None,)},
-    "Dropout": {},
+
+@dataclass(frozen=True)
+class Rule:
+    """What holds for a layer class; per option, the values that keep its meaning exact (missing: the first)."""
+
+    status: Status
+    options: Mapping[str, tuple[Any, ...]]
+    note: str = ""
+
+
+def _rules() -> dict[str, Rule]:
+    rules = {
+        "InputLayer": Rule("exact", {"sparse": (False,), "ragged": (False,)}),
+        "Dense": Rule("exact", _DENSE),
+        "Conv1D": Rule("exact", {**_CONVOLUTION, "padding": ("valid", "same", "causal")}),
+        "Conv2D": Rule("exact", _CONVOLUTION),
+        "DepthwiseConv2D": Rule("exact", _CONVOLUTION),
+        "DepthwiseConv1D": Rule("rewritten", _CONVOLUTION, "a depthwise convolution over two axes"),
+        "SeparableConv1D": Rule("rewritten", _CONVOLUTION, "a depthwise and a 1x1 convolution"),
+        "SeparableConv2D": Rule("rewritten", _CONVOLUTION, "a depthwise and a 1x1 convolution"),
+        "BatchNormalization": Rule(
+            "rewritten", {"renorm": (False,), "virtual_batch_size": (None,)},
+            "folded into the layer beside it, or a product and a sum for each channel",
+        ),
+        "Embedding": Rule("exact", {"mask_zero": (False,)}),
+    }  # fmt: skip
+    for kind in ("ReLU", "Activation"):
+        rules[kind] = Rule("exact", {})
+    for kind in ("LeakyReLU", "ELU", "ThresholdedReLU"):
+        rules[kind] = Rule("table", {}, "a table of its values for every input word")
+    for kind in ("Flatten", "Permute", "Reshape", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D"):
+        rules[kind] = Rule("exact", _CHANNELS_LAST)
+    for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"):
+        rules[kind] = Rule("exact", {})
+    for axes in ("1D", "2D"):
+        rules[f"MaxPooling{axes}"] = Rule("exact", _POOL)
+        rules[f"GlobalMaxPooling{axes}"] = Rule("exact", _CHANNELS_LAST)
+        rules[f"AveragePooling{axes}"] = Rule("rewritten", _POOL, "a depthwise convolution with constant weights")
+        rules[f"GlobalAveragePooling{axes}"] = Rule("rewritten", _CHANNELS_LAST, "a depthwise convolution")
+    noise = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout")
+    for kind in (*noise, "ActivityRegularization"):
+        rules[kind] = Rule("training only", {})
+    for kind in ("QDense", "QConv1D", "QConv2D", "QDepthwiseConv2D", "QActivation"):
+        rules[kind] = Rule("exact", rules.get(kind[1:], Rule("exact", {})).options, "its quantizers are respected")
+    return rules
+
+
+RULES = _rules()
+SUPPORTED = tuple(sorted(kind for kind, rule in RULES.items() if rule.status != "training only"))
+#: What to use instead of a layer that is refused.
+_INSTEAD = {
+    "Lambda": "standard layers",
+    "LayerNormalization": "BatchNormalization",
+    "MultiHeadAttention": "convolutions over time",
+    "Softmax": "train on the logits: softmax is left out only at the output",
+    "QDenseBatchnorm": "QDense, with the normalization folded into its weights",
+    "QConv2DBatchnorm": "QConv2D, with the normalization folded into its weights",
+    "QBatchNormalization": "QDense or QConv2D, with the normalization folded into its weights",
+    "PReLU": "LeakyReLU",
+    "UpSampling2D": "Conv2D with fewer strides",
+    "LSTM": "Conv1D over the window",
+    "GRU": "Conv1D over the window",
 }
 
-Layers = Iterable[tuple[str, dict[str, Any]]]
+
+@dataclass(frozen=True)
+class Judgement:
+    """What becomes of one layer, for people and for JSON."""
+
+    layer: str
+    kind: str
+    status: Status
+    reason: str = ""
+    instead: str = ""
 
 
-def check_layers(layers: Layers, where: str) -> list[ToolchainError]:
-    """Every layer (class name, Keras config) that has no exact meaning here, every name that C++ cannot carry."""
+def judge(wiring: Wiring, where: str) -> list[Judgement]:
+    """What becomes of every layer of a model, in the order of its calls."""
+    outputs = {out.layer for out in wiring.outputs}
+    found = []
+    for name, layer in wiring.layers.items():
+        problems = check_layer(layer.kind, dict(layer.config), where, final=name in outputs)
+        if problems:
+            hint = problems[0].hint or problems[0].allowed
+            found.append(Judgement(name, layer.kind, "refused", "; ".join(item.problem for item in problems), hint))
+        else:
+            found.append(_accepted(name, layer.kind, layer.config, name in outputs))
+    return found
+
+
+def _accepted(name: str, kind: str, config: Mapping[str, Any], final: bool) -> Judgement:
+    activation = activation_name(config.get("activation"))
+    if final and (kind == "Softmax" or activation in _FINAL):
+        what = "softmax" if kind == "Softmax" else activation
+        return Judgement(name, kind, "left out", f"{what} at the output: the outputs are logits, the class is the same")
+    rule = RULES[kind]
+    limited = kind == "ReLU" and any(config.get(key) for key in ("max_value", "negative_slope", "threshold"))
+    if activation in TABLE_FUNCTIONS or limited:
+        return Judgement(name, kind, "table", f"{activation or 'its function'} as a table for every input word")
+    return Judgement(name, kind, rule.status, rule.note)
+
+
+def check_wiring(wiring: Wiring, where: str) -> list[ToolchainError]:
+    """Every layer that has no exact meaning here, every name that C++ cannot carry."""
     problems: list[ToolchainError] = []
     seen: dict[str, str] = {}
-    for kind, config in layers:
-        name = str(config.get("name", kind))
+    outputs = {out.layer for out in wiring.outputs}
+    for name, layer in wiring.layers.items():
         place = f"{where}: layer '{name}'"
-        problems += check_layer(kind, config, place)
+        problems += check_layer(layer.kind, dict(layer.config), place, final=name in outputs)
         problems += check_name(name, seen, place)
-    return problems or _check_folding(layers, where)
+    if not problems and not any(layer.kind.lstrip("Q") in _WITH_KERNELS for layer in wiring.layers.values()):
+        problems.append(UnsupportedModelError("has no Dense or convolution", where=where))
+    return problems
 
 
-def check_layer(kind: str, config: dict[str, Any], where: str) -> list[ToolchainError]:
-    """Whether one layer's class and options have an exact meaning here."""
-    if kind not in _OPTIONS:
-        return [UnsupportedModelError(f"{kind} is not supported", where=where, allowed=", ".join(SUPPORTED))]
+_WITH_KERNELS = (
+    "Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
+)  # fmt: skip
+
+
+def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = False) -> list[ToolchainError]:
+    """Whether one layer's class and options have an exact meaning here; ``final``: it gives one of the outputs."""
+    if kind == "Softmax" and final:
+        return []
+    if kind not in RULES:
+        allowed = ", ".join(SUPPORTED)
+        return [
+            UnsupportedModelError(f"{kind} is not supported", where=where, allowed=allowed, hint=_INSTEAD.get(kind, ""))
+        ]
     problems: list[ToolchainError] = []
-    if kind in ("Dense", "Conv1D", "Activation"):
-        problems += check_activation(config.get("activation"), where)
+    if not kind.startswith("Q"):
+        problems += check_activation(config.get("activation"), where, final)
     dtype = config.get("dtype")
     dtype = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
-    if dtype not in (None, "float32"):
+    integers = kind in ("InputLayer", "Embedding") and str(dtype).startswith("int")
+    if dtype not in (None, "float32") and not integers:
         problems.append(UnsupportedModelError(f"computes in {dtype}", where=where, allowed="float32"))
-    for key, allowed in _OPTIONS[kind].items():
-        found = config.get(key)
-        if found is not None and found not in allowed:
-            shown = " or ".join(repr(value) for value in allowed if not isinstance(value, list))
+    for key, allowed_values in RULES[kind].options.items():
+        value = config.get(key)
+        if value is not None and value not in allowed_values and not (kind.startswith("Q") and key == "activation"):
+            shown = " or ".join(repr(item) for item in allowed_values if not isinstance(item, list))
             problems.append(
-                UnsupportedModelError(f"{key} = {found!r} is not supported", where=where, allowed=f"{key} = {shown}")
+                UnsupportedModelError(f"{key} = {value!r} is not supported", where=where, allowed=f"{key} = {shown}")
             )
     return problems
 
 
-def check_activation(found: Any, where: str) -> list[ToolchainError]:
-    """Whether an activation, as Keras writes it into a configuration, is ReLU or none."""
+def activation_name(found: Any) -> str:
+    """An activation, as Keras writes it into a configuration; empty for none."""
     if isinstance(found, dict):
         inner = found.get("config")
         found = inner if isinstance(inner, str) else found.get("class_name")
-    if found in ("linear", "relu", None):
+    return "" if found in (None, "linear") else str(found)
+
+
+def check_activation(found: Any, where: str, final: bool = False) -> list[ToolchainError]:
+    """Whether an activation, as Keras writes it into a configuration, has an exact meaning."""
+    name = activation_name(found)
+    if name in ("", "relu", *TABLE_FUNCTIONS) or (final and name in _FINAL):
         return []
+    hint = "train on the logits: softmax is left out only at the output" if name == "softmax" else ""
     return [
         UnsupportedModelError(
-            f"activation {found!r} is not supported", where=where, allowed="relu, linear",
-            hint="train on the logits: leave a final sigmoid or softmax out of the model",
+            f"activation {name!r} is not supported", where=where, allowed=f"relu, linear, {', '.join(TABLE_FUNCTIONS)}",
+            hint=hint,
         )
     ]  # fmt: skip
-
-
-def _check_folding(layers: Layers, where: str) -> list[ToolchainError]:
-    """A BatchNormalization that neither the layer before it nor the one behind it can take, found without weights."""
-    solid = [(kind, config) for kind, config in layers if kind not in ("InputLayer", "Dropout")]
-    for place, (kind, config) in enumerate(solid):
-        if kind == "BatchNormalization" and not _foldable(solid, place):
-            return [unfoldable(str(config.get("name", kind)), where)]
-    return []
-
-
-def _foldable(layers: list[tuple[str, dict[str, Any]]], place: int) -> bool:
-    back = place - 1
-    while back >= 0 and layers[back][0] == "BatchNormalization":
-        back -= 1
-    if back >= 0 and layers[back][0] in ("Dense", "Conv1D") and layers[back][1].get("activation") in (None, "linear"):
-        return True
-    for kind, config in layers[place + 1 :]:
-        if kind in ("Dense", "Conv1D"):
-            return kind == "Dense" or config.get("padding", "valid") == "valid"
-        if kind not in ("Flatten", "BatchNormalization"):
-            return False
-    return False
-
-
-def unfoldable(name: str, where: str) -> UnsupportedModelError:
-    """The refusal of a BatchNormalization that cannot be folded away."""
-    return UnsupportedModelError(
-        "this BatchNormalization can be folded neither into the layer before it nor into the one behind it",
-        where=f"{where}: layer '{name}'",
-        allowed="right after a Dense or Conv1D without activation, or before a Dense or an unpadded Conv1D",
-    )

@@ -4,32 +4,45 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolchain.errors import ToolchainError
+from toolchain.errors import ProjectError, ToolchainError, UnsupportedModelError
 from toolchain.model.inspect import read_keras_file
-from toolchain.model.layer_rules import check_layers
+from toolchain.model.layer_rules import check_wiring
 from toolchain.project import ModelSection
 
 #: The layers with kernels of each reference architecture, in order.
 KERNELS = {"spx_cnn": ("conv", "hidden", "forecast"), "btc_mlp": ("hidden1", "hidden2", "hidden3", "logit")}
+_KERNEL_KINDS = (
+    "Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
+)  # fmt: skip
 
 
 def check(section: ModelSection, project_folder: Path) -> list[ToolchainError]:
     """Every problem of the model file that its JSON shows: file, custom code, layers, names."""
     if not section.file:
         return []
+    if section.weights and not (project_folder / section.weights).is_file():
+        return [ProjectError("no such file", where=f"[model] weights: {project_folder / section.weights}")]
     try:
         file = read_keras_file(project_folder / section.file, section.allow_custom_code)
     except ToolchainError as error:
         return [error]
-    return check_layers(file.layers, str(file.path))
+    problems = check_wiring(file.wiring, str(file.path))
+    if not problems and (len(file.wiring.inputs) > 1 or len(file.wiring.outputs) > 1):
+        problems.append(
+            UnsupportedModelError(
+                f"has {len(file.wiring.inputs)} inputs and {len(file.wiring.outputs)} outputs", where=str(file.path),
+                allowed="one of each in a project", hint="toolchain check MODEL says which layers are supported",
+            )
+        )  # fmt: skip
+    return problems
 
 
 def kernel_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:
-    """The names of the Dense and Conv1D layers: what ``[prune] skip`` can name. Empty when the file cannot be used."""
+    """The names of the layers with kernels: what ``[prune] skip`` can name. Empty when the file cannot be used."""
     if not section.file:
         return KERNELS[section.architecture]
     try:
         file = read_keras_file(project_folder / section.file, section.allow_custom_code)
     except ToolchainError:
         return ()
-    return tuple(str(config.get("name")) for kind, config in file.layers if kind in ("Dense", "Conv1D"))
+    return tuple(name for name, layer in file.wiring.layers.items() if layer.kind.removeprefix("Q") in _KERNEL_KINDS)

@@ -10,8 +10,11 @@ from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.model import artefact, training
 from toolchain.model.architectures import build
-from toolchain.model.chain import Chain, inference_chain
-from toolchain.model.keras_chain import build_keras, chain_of, load_chain
+from toolchain.model.folding import inference_graph
+from toolchain.model.graph import Graph, Tensor
+from toolchain.model.keras_graph import build_keras, check_predictions, graph_of, output_shapes
+from toolchain.model.loading import checked_graph, load_model_file
+from toolchain.model.rewriting import is_quantized, plain_graph, without_final_activation
 from toolchain.model.tensorflow import load_tensorflow, seed_everything
 from toolchain.project import ModelSection, TrainSection
 from toolchain.results import DataResult, Job, ModelResult, Samples
@@ -26,23 +29,29 @@ def train(data: DataResult, model: ModelSection, section: TrainSection, job: Job
     seed_everything(job.seed)
     if not model.file:
         return _train(build(model, data), data, section, job)
-    chain = load_chain(job.project_folder / model.file, model.allow_custom_code)
-    return _train_chain(chain, "[model] file", data, section, job)
+    weights = job.project_folder / model.weights if model.weights else None
+    graph = load_model_file(job.project_folder / model.file, weights, model.allow_custom_code)
+    return _train_graph(graph, "[model] file", data, section, job)
 
 
 def from_model(model: Any, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
     """The same for a Keras 2 or Keras 3 model in memory, which is left as it is. Raises as ``train``."""
     seed_everything(job.seed)
-    return _train_chain(chain_of(model), "model", data, section, job)
+    return _train_graph(checked_graph(model), "model", data, section, job)
 
 
-def _train_chain(chain: Chain, where: str, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
-    inference_chain(chain)  # a BatchNormalization that cannot be folded is refused before any training
-    _check_shapes(chain, data, where)
-    return _train(build_keras(chain), data, section, job)
+def _train_graph(graph: Graph, where: str, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
+    graph, left_out = without_final_activation(graph)
+    if not is_quantized(graph):
+        # what later stages rewrite must compute the same: seen here, before any training
+        check_predictions(build_keras(graph), plain_graph(inference_graph(graph)), where)
+    _check_shapes(graph, data, where)
+    return _train(build_keras(graph), data, section, job, left_out)
 
 
-def _train(keras_model: Any, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
+def _train(
+    keras_model: Any, data: DataResult, section: TrainSection, job: Job, left_out: tuple[str, ...] = ()
+) -> ModelResult:
     samples = load_samples(data)
     plan = training.Training(
         epochs=section.epochs, batch_size=section.batch_size, learning_rate=section.learning_rate,
@@ -57,12 +66,12 @@ def _train(keras_model: Any, data: DataResult, section: TrainSection, job: Job) 
             f"training diverged: the validation loss is {loss}", where="[train] learning_rate",
             hint=f"a smaller one than {section.learning_rate:g}, or inputs of a smaller scale",
         )  # fmt: skip
-    chain = chain_of(keras_model)
-    artefact.save(keras_model, chain, data, samples.test, job.folder)
-    layers = artefact.count_layers(chain)
+    graph = graph_of(keras_model)
+    artefact.save(keras_model, graph, data, samples.test, job.folder)
+    layers = artefact.count_layers(graph)
     return ModelResult(
         layers=layers, parameters=sum(layer.parameters for layer in layers), learning_rate=section.learning_rate,
-        batch_size=section.batch_size, epochs=plan.epochs, loss=plan.loss, validation_loss=loss,
+        batch_size=section.batch_size, epochs=plan.epochs, loss=plan.loss, validation_loss=loss, left_out=left_out,
     )  # fmt: skip
 
 
@@ -78,12 +87,14 @@ def _fit_best(keras_model: Any, samples: Samples, plan: training.Training, job: 
     return training.fit(keras_model, samples.train, samples.validation, plan, callbacks)
 
 
-def _check_shapes(chain: Chain, data: DataResult, where: str) -> None:
-    if chain.input_shape != data.input_shape:
-        raise UnsupportedModelError(
-            f"takes samples of shape {chain.input_shape}, the data give {data.input_shape}", where=where
-        )
-    outputs = chain.shapes()[-1]
+def _check_shapes(graph: Graph, data: DataResult, where: str) -> None:
+    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        raise UnsupportedModelError("has several inputs or outputs", where=where, allowed="one of each")
+    shapes = output_shapes(graph)
+    taken = shapes[Tensor(graph.inputs[0])]
+    if taken != data.input_shape:
+        raise UnsupportedModelError(f"takes samples of shape {taken}, the data give {data.input_shape}", where=where)
+    outputs = shapes[graph.outputs[0]]
     if outputs != (data.outputs,):
         raise UnsupportedModelError(
             f"gives outputs of shape {outputs}, the data's target has {data.outputs}", where=where

@@ -105,14 +105,14 @@ def best_after(first_epoch: int) -> Any:
     return Best()
 
 
-def keep_zeros(kept: dict[str, np.ndarray]) -> Any:
-    """A Keras callback that sets masked weights to zero after every step."""
+def keep_zeros(kept: list[tuple[Any, np.ndarray]]) -> Any:
+    """A Keras callback that sets the masked weights of TensorFlow variables to zero after every step."""
     keras = load_tensorflow().keras
+    masked = [(variable, mask.astype(np.float32)) for variable, mask in kept]
 
     class KeepZeros(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            for name, mask in kept.items():
-                kernel = self.model.get_layer(name).kernel
-                kernel.assign(kernel * mask.astype(np.float32))
+            for variable, mask in masked:
+                variable.assign(variable * mask)
 
     return KeepZeros()

@@ -7,14 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.model.chain import Chain
+from toolchain.model.graph import Graph
+from toolchain.model.kernels import Mask, kernels_of
 
-Mask = NDArray[np.bool_]
 
-
-def masks_of(chain: Chain) -> dict[str, Mask]:
+def masks_of(graph: Graph) -> dict[str, Mask]:
     """Which weights of every kernel are not zero."""
-    return {link.name: link.kernel != 0 for link in chain.links if link.kernel is not None}
+    return {key: kernel != 0 for key, kernel in kernels_of(graph).items()}
 
 
 def exact_mask(kernel: NDArray[np.float64], sparsity: float) -> Mask:
@@ -32,13 +31,12 @@ def wanted_zeros(weights: int, sparsity: float) -> int:
     return min(math.ceil(sparsity * weights - 1e-9), weights - 1)
 
 
-def nonzero(chain: Chain) -> int:
+def nonzero(graph: Graph) -> int:
     """Weights that are not zero, over all kernels."""
-    return sum(int(np.count_nonzero(link.kernel)) for link in chain.links if link.kernel is not None)
+    return sum(int(np.count_nonzero(kernel)) for kernel in kernels_of(graph).values())
 
 
-def sparsity(chain: Chain) -> float:
+def sparsity(graph: Graph) -> float:
     """Zeros / weights over all kernels."""
-    weights = sum(link.kernel.size for link in chain.links if link.kernel is not None)
-    zeros = sum(int((link.kernel == 0).sum()) for link in chain.links if link.kernel is not None)
-    return zeros / weights if weights else 0.0
+    weights = sum(kernel.size for kernel in kernels_of(graph).values())
+    return 1 - nonzero(graph) / weights if weights else 0.0

@@ -10,11 +10,15 @@ import numpy as np
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError
 from toolchain.model import artefact, training
-from toolchain.model.chain import Chain, forward, inference_chain
-from toolchain.model.keras_chain import build_keras, chain_of
+from toolchain.model.folding import inference_graph
+from toolchain.model.graph import Graph
+from toolchain.model.keras_graph import build_keras, load_graph
+from toolchain.model.kernels import kernels_of
+from toolchain.model.rewriting import is_quantized, plain_graph
 from toolchain.model.tensorflow import seed_everything
 from toolchain.project import PruneSection
-from toolchain.prune import masks, preflight, surgery
+from toolchain.prune import masks, preflight
+from toolchain.prune.chain_surgery import cut
 from toolchain.prune.fine_tuning import fine_tune
 from toolchain.prune.magnitude import prune_weights
 from toolchain.results import DataResult, Job, ModelResult, PruneResult, RemovedGroup, Samples
@@ -33,56 +37,60 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     """
     seed_everything(job.seed)
     samples = load_samples(data)
-    chain = inference_chain(chain_of(artefact.load_model(model.folder)))
-    for problem in preflight.check(section, tuple(link.name for link in chain.kernels())):
+    graph = load_graph(model.folder / "model.keras")
+    if not is_quantized(graph):  # a QKeras model is taken as it is
+        graph = plain_graph(inference_graph(graph))
+    for problem in preflight.check(section, tuple(key.split("/")[0] for key in kernels_of(graph))):
         raise problem
-    before = chain
+    before = graph
     plan = training.Training(
         epochs=section.epochs, batch_size=model.batch_size,
         learning_rate=model.learning_rate * section.learning_rate_factor, loss=model.loss,
     )  # fmt: skip
-    chain = prune_weights(chain, samples, section, plan, job)
-    chain = surgery.remove_dead(surgery.remove_least(chain, section), section.skip)
-    removed = _removed(before, chain)
+    graph = prune_weights(graph, samples, section, plan, job)
+    graph = cut(graph, section)
+    removed = _removed(before, graph)
     if removed:
-        chain = fine_tune(chain, samples, replace(plan, epochs=max(1, section.epochs // 2)), job)
-    _check_alive(before, chain, samples)
-    keras_model = build_keras(chain)
+        graph = fine_tune(graph, samples, replace(plan, epochs=max(1, section.epochs // 2)), job)
+    _check_alive(before, graph, samples)
+    keras_model = build_keras(graph)
     training.compile_model(keras_model, plan, len(samples.train.x))
     loss = training.validation_loss(keras_model, samples.validation)
-    artefact.save(keras_model, chain, data, samples.test, job.folder)
-    kept: dict[str, Any] = dict(masks.masks_of(chain))
+    artefact.save(keras_model, graph, data, samples.test, job.folder)
+    kept: dict[str, Any] = {key.replace("/", "."): mask for key, mask in masks.masks_of(graph).items()}
     np.savez(job.folder / "masks.npz", **kept)
-    layers = artefact.count_layers(chain)
+    layers = artefact.count_layers(graph)
     return PruneResult(
         layers=layers, parameters=sum(layer.parameters for layer in layers), learning_rate=model.learning_rate,
         batch_size=model.batch_size, epochs=section.epochs, loss=model.loss, validation_loss=loss,
-        sparsity=1 - masks.nonzero(chain) / _weights(before), remaining_sparsity=masks.sparsity(chain),
+        sparsity=1 - masks.nonzero(graph) / _weights(before), remaining_sparsity=masks.sparsity(graph),
         parameters_before=sum(layer.parameters for layer in artefact.count_layers(before)), removed=removed,
+        left_out=model.left_out,
     )  # fmt: skip
 
 
-def _check_alive(before: Chain, after: Chain, samples: Samples) -> None:
-    x = samples.train.x
-    if np.ptp(forward(after, x), axis=0).any() or not np.ptp(forward(before, x), axis=0).any():
+def _check_alive(before: Graph, after: Graph, samples: Samples) -> None:
+    x = samples.train.x.astype(np.float32)[:4096]
+    if np.ptp(training.predict(build_keras(after), x), axis=0).any():
         return
-    small = min(before.kernels(), key=lambda link: link.kernel.size if link.kernel is not None else 0)
+    if not np.ptp(training.predict(build_keras(before), x), axis=0).any():
+        return
+    small, _ = min(kernels_of(before).items(), key=lambda item: item[1].size)
     raise ProjectError(
         "too much was pruned: the model gives the same output for every training sample",
         where="[prune] final_sparsity",
-        hint=f"less sparsity, or leave small layers whole, for instance skip = ['{small.name}']",
+        hint=f"less sparsity, or leave small layers whole, for instance skip = ['{small}']",
     )  # fmt: skip
 
 
-def _weights(chain: Chain) -> int:
-    return sum(link.kernel.size for link in chain.links if link.kernel is not None)
+def _weights(graph: Graph) -> int:
+    return sum(kernel.size for kernel in kernels_of(graph).values())
 
 
-def _removed(before: Chain, after: Chain) -> tuple[RemovedGroup, ...]:
+def _removed(before: Graph, after: Graph) -> tuple[RemovedGroup, ...]:
     groups = []
-    for old, new in zip(before.kernels(), after.kernels(), strict=True):
-        assert old.kernel is not None
-        assert new.kernel is not None
-        if new.kernel.shape[-1] < old.kernel.shape[-1]:
-            groups.append(RemovedGroup(layer=old.name, before=old.kernel.shape[-1], after=new.kernel.shape[-1]))
+    for key, old in kernels_of(before).items():
+        new = kernels_of(after).get(key)
+        if new is not None and new.shape[-1] < old.shape[-1]:
+            groups.append(RemovedGroup(layer=key, before=old.shape[-1], after=new.shape[-1]))
     return tuple(groups)

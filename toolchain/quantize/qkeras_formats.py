@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding, smallest_format
 from toolchain.network.nodes import IntArray
 
 ALLOWED = "quantized_bits(bits, integer, alpha=1) and quantized_relu(bits, integer), bits 2..24, 0 <= integer"
@@ -89,15 +89,56 @@ def _refuse(quantizer: Any, problems: dict[str, bool], where: str) -> None:
 def words_of_weights(weights: Any, quantizer: Any, where: str) -> tuple[IntArray, FixedPoint]:
     """The integers that QKeras computes with, and their format: ``quantizer(weights)`` is read, not the weights.
 
-    Raises UnsupportedModelError when a quantized weight does not lie on the format's grid.
+    A quantizer without a format of its own (binary, ternary, powers of two, ``alpha='auto_po2'``) gets the smallest one
+    that holds its values. Raises UnsupportedModelError when they lie on no grid.
     """
-    form = format_of(quantizer, where)
-    values = np.asarray(quantizer(np.asarray(weights, dtype=np.float32)), dtype=np.float64)
+    values = quantized_values(weights, quantizer, where)
+    try:
+        form = format_of(quantizer, where)
+    except UnsupportedModelError:
+        form = exact_format(values, where)
     scaled = np.ldexp(values, form.fractional_bits)
     words = np.round(scaled)
     if (scaled != words).any() or words.min(initial=0) < form.min_word or words.max(initial=0) > form.max_word:
         raise UnsupportedModelError("a quantized weight does not lie on its format's grid", where=where)
     return words.astype(np.int64), form
+
+
+def quantized_values(values: Any, quantizer: Any, where: str) -> np.ndarray:
+    """What ``quantizer`` makes of ``values``, float64. Raises UnsupportedModelError when it draws lots or fails."""
+    kind = type(quantizer).__name__
+    noise = getattr(quantizer, "qnoise_factor", 1.0)
+    if getattr(quantizer, "use_stochastic_rounding", False) or float(np.asarray(noise)) != 1.0:
+        raise UnsupportedModelError(f"{kind} with noise or stochastic rounding has no exact format", where=where)
+    if kind.startswith(("stochastic", "bernoulli")):
+        raise UnsupportedModelError(f"{kind} draws lots: it has no exact format", where=where, allowed=ALLOWED)
+    try:
+        return np.asarray(quantizer(np.asarray(values, dtype=np.float32)), dtype=np.float64)
+    except Exception as error:  # some of QKeras' quantizers do not run beside numpy 2
+        raise UnsupportedModelError(
+            f"QKeras cannot evaluate {kind} here: {str(error)[:120]}", where=where, allowed=ALLOWED
+        ) from None
+
+
+#: A value on a finer grid or wider than this is no value that was quantized to powers of two.
+FINEST, WIDEST = 32, 18
+
+
+def exact_format(values: np.ndarray, where: str) -> FixedPoint:
+    """The smallest format that holds ``values`` exactly. Raises UnsupportedModelError when there is none."""
+    if not np.isfinite(values).all():
+        raise UnsupportedModelError("a quantized value is not finite", where=where)
+    for fractional in range(-FINEST, FINEST + 1):
+        scaled = np.ldexp(values, fractional)
+        if (scaled == np.round(scaled)).all():
+            low, high = int(scaled.min(initial=0)), int(scaled.max(initial=0))
+            form = smallest_format(low, high, fractional)
+            if form.width <= WIDEST:
+                return form.with_modes(Rounding.RND_CONV, Overflow.SAT)
+            break
+    raise UnsupportedModelError(
+        "its quantized values lie on no grid of a power of two: they have no exact format", where=where, allowed=ALLOWED
+    )
 
 
 def smallest_integer_bits(largest: float, signed_full_scale: bool = False) -> int:

@@ -14,14 +14,27 @@ import numpy as np
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Words
-from toolchain.model.chain import Link, apply_link, padding_of
-from toolchain.network.nodes import Convolution, FixedPointNetwork, Linear, Node
+from toolchain.model.graph import Layer, Tensor
+from toolchain.network.nodes import (
+    Concatenate,
+    Embedding,
+    FixedPointNetwork,
+    Linear,
+    MaxPool,
+    Merge,
+    Multiply,
+    Node,
+    Table,
+)
 from toolchain.network.ranges import Range, analyse
+from toolchain.quantize.from_qkeras import Reading
+from toolchain.quantize.qkeras_graph import PLAIN
+from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable
 
 
-def corner_words(form: FixedPoint, shape: tuple[int, ...]) -> Words:
-    """Vectors at the edges of the input format: ``(vectors, *shape)`` int64."""
-    low, high = form.min_word, form.max_word
+def corner_words(form: FixedPoint, shape: tuple[int, ...], largest: int | None = None) -> Words:
+    """Vectors at the edges of the input format (up to word ``largest`` where less is used): ``(vectors, *shape)``."""
+    low, high = form.min_word, form.max_word if largest is None else largest
     size = int(np.prod(shape))
     levels = [low, low + 1, high, high - 1, 0, 1, -1 if form.signed else 1, high // 2]
     rows = [np.full(size, level) for level in levels]
@@ -46,6 +59,10 @@ def float32_is_exact(network: FixedPointNetwork) -> dict[str, bool]:
 def _exact(node: Node, network: FixedPointNetwork, ranges: dict[str, Range]) -> bool:
     if isinstance(node, Linear):
         return _largest_partial_sum(node, ranges[node.inputs[0]]) < 2**24
+    if isinstance(node, Table | Embedding | Concatenate):
+        return True
+    if isinstance(node, Merge):
+        return _largest_merged(node, ranges) < 2**24
     found = ranges[node.inputs[0]] if node.inputs else ranges[node.name]
     # QKeras puts out x + (q(x) - x): the difference lies on the finer of both grids.
     finer = max(0, node.result.fractional_bits - found.fractional_bits)
@@ -65,12 +82,25 @@ def _largest_partial_sum(node: Linear, x: Range) -> int:
     return int(max(np.asarray(total).flat))
 
 
+def _largest_merged(node: Merge, ranges: dict[str, Range]) -> int:
+    """A bound on every intermediate value of a merge, in words of the finest grid that takes part."""
+    inputs = [ranges[name] for name in node.inputs]
+    magnitudes = [max(abs(x.lowest), abs(x.highest)) for x in inputs]
+    if isinstance(node, Multiply):
+        return int(np.prod(np.array([max(1, magnitude) for magnitude in magnitudes], dtype=object)))
+    grid = max(x.fractional_bits for x in inputs)
+    return sum(one << (grid - x.fractional_bits) for one, x in zip(magnitudes, inputs, strict=True))
+
+
 def _refuse_beyond_float64(network: FixedPointNetwork) -> None:
     """Raises UnsupportedModelError naming the first layer whose sums no double is proven to hold."""
     ranges = analyse(network)
     for node in network.nodes:
-        if isinstance(node, Linear):
-            largest = _largest_partial_sum(node, ranges[node.inputs[0]])
+        if isinstance(node, Linear | Merge):
+            if isinstance(node, Linear):
+                largest = _largest_partial_sum(node, ranges[node.inputs[0]])
+            else:
+                largest = _largest_merged(node, ranges)
             if largest >= 2**53:
                 raise UnsupportedModelError(
                     f"its sums may need {largest.bit_length()} bits and a sign: nothing to compare them with is exact",
@@ -79,47 +109,116 @@ def _refuse_beyond_float64(network: FixedPointNetwork) -> None:
                 )  # fmt: skip
 
 
-def layer_outputs(
-    model: Any, network: FixedPointNetwork, words: Words
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The QKeras model's output of every node (real values), and the layers that were evaluated in float64.
+def layer_outputs(reading: Reading, words: dict[str, Words]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The QKeras model's output of every node (real values), and the nodes that were evaluated in float64.
 
-    Raises UnsupportedModelError for a layer whose sums float64 is not proven to hold.
+    ``words`` are those of each port. Raises UnsupportedModelError for a layer whose sums float64 is not proven to hold.
     """
     from toolchain.model.tensorflow import load_tensorflow
 
+    network, graph = reading.network, reading.graph
     _refuse_beyond_float64(network)
     tf = load_tensorflow()
-    port = network.inputs[0]
-    values = port.result.values_of(words)
-    names = [node.name for node in network.nodes[1:]]
-    probe = tf.keras.Model(model.inputs, [model.get_layer(name).output for name in names])
-    found = probe.predict(values.astype(np.float32), verbose=0, batch_size=4096)
-    found = [found] if len(names) == 1 else found
-    outputs = {port.name: values, **{name: np.asarray(f, np.float64) for name, f in zip(names, found, strict=True)}}
+    outputs = {name: network[name].result.values_of(found) for name, found in words.items()}
+    names = [name for name in reading.places if name not in outputs]
+    places = [reading.places[name] for name in names]
+    tensors = [reading.model.get_layer(place.layer).get_output_at(place.call) for place in places]
+    probe = tf.keras.Model(reading.model.inputs, tensors)
+    values = [outputs[reading.ports[name]].astype(np.float32) for name in graph.inputs]
+    found = probe.predict(values[0] if len(values) == 1 else values, verbose=0, batch_size=4096)
+    for name, value in zip(names, [found] if len(names) == 1 else found, strict=True):
+        outputs[name] = np.asarray(value, np.float64)
     exact = float32_is_exact(network)
-    doubled = []
-    for node in network.nodes[1:]:
+    twin = Float64Twin(reading)
+    doubled: list[str] = []
+    for node in network.nodes:
+        if node.name in outputs and node.name in words:
+            continue
         stale = any(name in doubled for name in node.inputs)
-        if not exact[node.name] or stale:
-            outputs[node.name] = _in_float64(model.get_layer(node.name), node, outputs[node.inputs[0]])
+        if node.name not in reading.places:  # one layer of the model that is two operators
+            outputs[node.name] = _between(node, outputs)
+        elif not exact[node.name] or stale:
+            outputs[node.name] = twin.output(node, outputs)
+        else:
+            continue
+        if stale or not exact[node.name]:
             doubled.append(node.name)
     return outputs, tuple(name for name in doubled if not exact[name])
 
 
-def _in_float64(layer: Any, node: Node, x: np.ndarray) -> np.ndarray:
-    kind = type(layer).__name__
-    if kind == "Flatten":
-        return x.reshape(len(x), -1)
-    if kind == "QActivation":
-        return _quantizer_in_float64(layer.quantizer, x)
-    kernel = np.asarray(layer.kernel_quantizer_internal(layer.kernel), dtype=np.float64)
-    bias = np.asarray(layer.bias_quantizer_internal(layer.bias), dtype=np.float64) if layer.use_bias else None
-    if not isinstance(node, Convolution):
-        return np.asarray(apply_link(Link("dense", node.name, kernel, bias), x))
-    link = Link("conv1d", node.name, kernel, bias, int(layer.strides[0]), int(layer.dilation_rate[0]), layer.padding)
-    assert padding_of(link, x.shape[1]) == node.padding[0]
-    return np.asarray(apply_link(link, x))
+def _between(node: Node, outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The values of an operator that no layer of the model stands for: the whole window of a global pooling."""
+    x = outputs[node.inputs[0]]
+    axes = tuple(range(1, x.ndim - 1))
+    if isinstance(node, MaxPool):
+        return np.asarray(x.max(axis=axes, keepdims=True))
+    return np.asarray(x.sum(axis=axes, keepdims=True) / np.prod(x.shape[1:-1]))
+
+
+class Float64Twin:
+    """The model's layers with the same quantized weights and the quantizers' own formula, in float64."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self._made: dict[str, Any] = {}
+        self._reads = {out: call.inputs for call, _, out in reading.graph.walk()}
+        self._nodes = {place: name for name, place in reading.places.items()}
+
+    def output(self, node: Node, outputs: dict[str, np.ndarray]) -> np.ndarray:
+        """What the layer of ``node`` makes of the values that ``outputs`` holds of what it reads."""
+        place = self.reading.places[node.name]
+        steps = [place]
+        while self._reads[steps[-1]][0] not in self._nodes:  # functions of one value that wait for their quantizer
+            steps.append(self._reads[steps[-1]][0])
+        if len(steps) > 1 or isinstance(node, Table):
+            return self._table(steps, outputs[node.inputs[0]])
+        inputs = [outputs[self._nodes[read]] for read in self._reads[place]]
+        layer = self.reading.graph.layers[place.layer]
+        if layer.kind == "QActivation":
+            return _quantizer_in_float64(self.reading.model.get_layer(layer.name).quantizer, inputs[0])
+        made = self._layer(layer)
+        found = [np.asarray(made(_batch(inputs, at)), np.float64) for at in range(0, len(inputs[0]), 4096)]
+        return np.concatenate(found)
+
+    def _table(self, steps: list[Tensor], x: np.ndarray) -> np.ndarray:
+        """float32 is what defines a table: its input words are exact in it."""
+        model = self.reading.model
+        for place in reversed(steps[1:]):
+            x = np.asarray(model.get_layer(place.layer)(x.astype(np.float32)))
+        return np.asarray(model.get_layer(steps[0].layer).quantizer(x.astype(np.float32)), np.float64)
+
+    def _layer(self, layer: Layer) -> Any:
+        if layer.name not in self._made:
+            self._made[layer.name] = self._make(layer)
+        return self._made[layer.name]
+
+    def _make(self, layer: Layer) -> Any:
+        from toolchain.model.tensorflow import load_tensorflow
+
+        layers = load_tensorflow().keras.layers
+        config = {**layer.config, "dtype": "float64", "name": layer.name}
+        if layer.kind not in PLAIN:
+            return getattr(layers, layer.kind).from_config(config)
+        plain = getattr(layers, PLAIN[layer.kind])
+        keys = set(_ARGUMENTS) & set(config)
+        made = plain(**{key: config[key] for key in keys}, dtype="float64", activation=None)
+        quantized = self.reading.model.get_layer(layer.name)
+        weights = [kernel_quantizer(quantized)(kernel_variable(quantized))]
+        if quantized.use_bias:
+            weights.append(quantized.bias_quantizer_internal(quantized.bias))
+        made.build(quantized.get_input_shape_at(0))
+        made.set_weights([np.asarray(weight, np.float64) for weight in weights])
+        return made
+
+
+_ARGUMENTS = (
+    "units", "filters", "kernel_size", "strides", "padding", "dilation_rate", "depth_multiplier", "use_bias",
+)  # fmt: skip
+
+
+def _batch(inputs: list[np.ndarray], start: int) -> Any:
+    rows = [x[start : start + 4096] for x in inputs]
+    return rows[0] if len(rows) == 1 else rows
 
 
 def _quantizer_in_float64(quantizer: Any, x: np.ndarray) -> np.ndarray:

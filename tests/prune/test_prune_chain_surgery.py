@@ -13,7 +13,7 @@ from prune_cases import chains
 from toolchain.model.chain import Chain, Link, forward
 from toolchain.model.keras_chain import build_keras
 from toolchain.project import PruneSection
-from toolchain.prune import surgery
+from toolchain.prune import chain_surgery as surgery
 
 
 def silence(chain: Chain, name: str, keep: np.ndarray) -> Chain:

@@ -7,10 +7,16 @@ by index arithmetic, through Flatten). The last kernel's outputs are the model's
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
+from toolchain.errors import UnsupportedModelError
 from toolchain.model.chain import Chain, Link
+from toolchain.model.graph import Graph
+from toolchain.model.keras_chain import build_keras as build_chain
+from toolchain.model.keras_chain import chain_of
+from toolchain.model.keras_graph import build_keras, graph_of
 from toolchain.project import PruneSection
 from toolchain.prune.criteria import norm
 
@@ -128,3 +134,30 @@ def _reader(chain: Chain, name: str) -> Link:
 
 def _with(chain: Chain, link: Link) -> Chain:
     return replace(chain, links=tuple(link if old.name == link.name else old for old in chain.links))
+
+
+def cut(graph: Graph, section: PruneSection) -> Graph:
+    """A graph that is a plain chain, its least important and its dead units cut; another graph is left whole.
+
+    Raises UnsupportedModelError when units are to be cut from a graph that is no chain.
+    """
+    if not _is_chain(graph):
+        if section.structured_sparsity:
+            raise UnsupportedModelError(
+                "structured pruning works on plain chains of Dense, Conv1D, ReLU and Flatten",
+                where="[prune] structured_sparsity", allowed="0 for this model",
+            )  # fmt: skip
+        return graph
+    chain = chain_of(build_keras(graph))
+    smaller = remove_dead(remove_least(chain, section), section.skip)
+    return graph if smaller is chain else graph_of(build_chain(smaller))
+
+
+def _is_chain(graph: Graph) -> bool:
+    straight = len(graph.inputs) == len(graph.outputs) == 1 and all(
+        call.inputs == (before,) for (_, _, before), (call, _, _) in pairwise(graph.walk())
+    )
+    return straight and all(layer.kind in _KINDS for layer in graph.layers.values())
+
+
+_KINDS = ("InputLayer", "Dense", "Conv1D", "ReLU", "Flatten")

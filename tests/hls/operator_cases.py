@@ -7,7 +7,28 @@ from hls_cases import SAT, WEIGHT, weights
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network.builder import NetworkBuilder
+from toolchain.network.compositions import (
+    Affine,
+    LayerNormFormats,
+    Pooling,
+    SoftmaxFormats,
+    average_pool,
+    clipped_relu,
+    global_average_pool,
+    global_max_pool,
+    layer_normalization,
+    leaky_relu,
+)
+from toolchain.network.compositions import softmax as softmax_of
 from toolchain.network.nodes import FixedPointNetwork
+from toolchain.network.recurrent import (
+    RecurrentFormats,
+    RecurrentWeights,
+    gru_step,
+    lstm_step,
+    simple_rnn_step,
+    unrolled,
+)
 
 X = FixedPoint(True, 2, 3, *SAT)
 POSITIVE = FixedPoint(False, 2, 3, *SAT)
@@ -110,3 +131,69 @@ def formats_network() -> FixedPointNetwork:
     last = b.dense("last", s, weights(rng, (12, 2)), WEIGHT, weights(rng, (2,)), WEIGHT)
     ones = b.scale("ones", again, np.full(3, 32), FixedPoint(True, 1, 5), None, None, FixedPoint(True, 1, 1, *SAT))
     return b.build((one, again, ones, d, r, flat, last))
+
+
+GATE = FixedPoint(True, 2, 3, *SAT)
+SHARE = FixedPoint(False, 0, 5, *SAT)
+SIGNED_SHARE = FixedPoint(True, 0, 5, *SAT)
+
+
+def compositions_network() -> FixedPointNetwork:
+    """Sloped and clipped ReLUs, averages, softmax with and without the maximum, layer normalisation."""
+    b, rng = NetworkBuilder("compositions"), np.random.default_rng(6)
+    x, y = b.input("x", (4, 3), X), b.input("y", (3,), X)
+    softmax = SoftmaxFormats(
+        FixedPoint(True, 3, 3, *SAT), FixedPoint(False, 1, 6, *SAT), FixedPoint(False, 3, 4, *SAT), SHARE,
+        FixedPoint(False, 0, 8, *SAT),
+    )  # fmt: skip
+    norm = LayerNormFormats(
+        GATE, FixedPoint(False, 4, 4, *SAT), FixedPoint(False, 2, 6, *SAT), FixedPoint(True, 2, 5, *SAT), GATE
+    )
+    affine = Affine(weights(rng, (3,), 0.0), WEIGHT, weights(rng, (3,)), WEIGHT)
+    outputs = [
+        leaky_relu(b, "leaky", x, weights(rng, (3,), 0.0), WEIGHT),
+        clipped_relu(b, "clipped", x, 12, FixedPoint(False, 2, 3)),
+        average_pool(b, "pairs", x, Pooling((2,), (2,), ((0, 0),))),
+        average_pool(b, "threes", x, Pooling((3,), (1,), ((0, 0),), 8)),
+        average_pool(b, "same", x, Pooling((2,), (1,), ((0, 1),))),
+        global_average_pool(b, "mean", x, NARROW),
+        global_max_pool(b, "largest", x),
+        softmax_of(b, "rows", x, softmax),
+        softmax_of(b, "row", y, softmax),
+        softmax_of(b, "plain_row", y, softmax, subtract_max=False),
+        layer_normalization(b, "norm", x, affine, norm),
+        layer_normalization(b, "norm_row", y, affine, norm, reciprocal_bits=8),
+    ]
+    return b.build(tuple(outputs))
+
+
+def recurrent_weights(rng: np.random.Generator, gates: int, reset_after: bool = False) -> RecurrentWeights:
+    """Of two channels and two units."""
+    return RecurrentWeights(
+        weights(rng, (2, 2 * gates)), weights(rng, (2, 2 * gates)), weights(rng, (2 * gates,)), WEIGHT, WEIGHT,
+        weights(rng, (2 * gates,)) if reset_after else None,
+    )  # fmt: skip
+
+
+def steps_network() -> FixedPointNetwork:
+    """One step of each recurrent layer: a tick and the state in, the state out."""
+    b, rng = NetworkBuilder("steps"), np.random.default_rng(7)
+    formats = RecurrentFormats(GATE, SHARE, SIGNED_SHARE, SIGNED_SHARE, GATE)
+    x, h, c = b.input("x", (2,), X), b.input("h", (2,), SIGNED_SHARE), b.input("c", (2,), GATE)
+    outputs = list(lstm_step(b, "lstm", x, (h, c), recurrent_weights(rng, 4), formats))
+    outputs += gru_step(b, "gru", x, (h,), recurrent_weights(rng, 3, True), formats)
+    outputs += gru_step(b, "gru_before", x, (h,), recurrent_weights(rng, 3), formats)
+    outputs += simple_rnn_step(b, "rnn", x, (h,), recurrent_weights(rng, 1), formats)
+    return b.build(tuple(outputs))
+
+
+def unrolled_network() -> FixedPointNetwork:
+    """Windows of three steps."""
+    b, rng = NetworkBuilder("unrolled"), np.random.default_rng(8)
+    formats = RecurrentFormats(GATE, SHARE, SIGNED_SHARE, SIGNED_SHARE, GATE)
+    x = b.input("x", (3, 2), X)
+    last = [unrolled(b, "lstm", x, lstm_step, recurrent_weights(rng, 4), formats)[-1][0]]
+    last += unrolled(b, "gru", x, gru_step, recurrent_weights(rng, 3, True), formats)[-1]
+    last += unrolled(b, "gru_before", x, gru_step, recurrent_weights(rng, 3), formats)[-1]
+    last += unrolled(b, "rnn", x, simple_rnn_step, recurrent_weights(rng, 1), formats)[-1]
+    return b.build(tuple(last))

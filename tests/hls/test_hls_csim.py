@@ -20,7 +20,16 @@ from hls_cases import (
     scale_network,
     skip_network,
 )
-from operator_cases import formats_network, images_network, merges_network, moves_network, tables_network
+from operator_cases import (
+    compositions_network,
+    formats_network,
+    images_network,
+    merges_network,
+    moves_network,
+    steps_network,
+    tables_network,
+    unrolled_network,
+)
 
 from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.fixed_point import Overflow, Rounding
@@ -75,7 +84,10 @@ def test_every_operator_is_exact(network: Callable[[], FixedPointNetwork], secti
     check_exact(network(), tmp_path, section)
 
 
-OPERATORS = (merges_network, images_network, moves_network, tables_network, formats_network)
+OPERATORS = (
+    merges_network, images_network, moves_network, tables_network, formats_network, compositions_network, steps_network,
+    unrolled_network,
+)  # fmt: skip
 MIXED = {name: HlsLayer(strategy="latency") for name in ("depthwise", "depthwise_strided")}
 
 
@@ -83,7 +95,7 @@ MIXED = {name: HlsLayer(strategy="latency") for name in ("depthwise", "depthwise
     ("network", "section"),
     [
         (merges_network, STREAM), (images_network, PARALLEL), (moves_network, STREAM), (tables_network, PARALLEL),
-        (formats_network, STREAM),
+        (formats_network, STREAM), (compositions_network, PARALLEL), (steps_network, STREAM),
     ],
 )  # fmt: skip
 def test_operators_side_by_side_are_exact(
@@ -130,6 +142,17 @@ def test_all_changes_of_format_are_exact(
 def test_distributed_arithmetic_is_exact(backend: str, io_type: str, tmp_path: Path) -> None:
     options = {"backend": backend, "io_type": io_type, "strategy": "distributed_arithmetic"}
     check_exact(conv_network(), tmp_path, HlsSection.model_validate(options))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [images_network, steps_network])
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+def test_distributed_arithmetic_of_other_layers_is_exact(
+    io_type: str, network: Callable[[], FixedPointNetwork], tmp_path: Path
+) -> None:
+    layers = MIXED if network is images_network else {}
+    options = {"io_type": io_type, "strategy": "distributed_arithmetic", "layers": layers}
+    check_exact(network(), tmp_path, HlsSection.model_validate(options))
 
 
 @pytest.mark.slow

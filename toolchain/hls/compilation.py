@@ -159,5 +159,12 @@ def _digest(file: Path) -> str:
 
 def _forget_oldest(cache: Path) -> None:
     folders = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-    for folder in sorted(folders, key=lambda entry: entry.stat().st_mtime)[:-KEPT]:
-        remove(folder)
+    for folder in sorted(folders, key=_last_use)[:-KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)  # another process may be at it too
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # another process has just removed it
+        return 0.0

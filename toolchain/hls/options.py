@@ -131,6 +131,7 @@ def hls4ml_config(options: HlsOptions, layer_names: list[str], top: str, folder:
         "HLSConfig": {
             "Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency", "BitExact": True},
             "LayerName": by_name,
+            "Flows": ["optimize"],  # and no further, until the precisions are corrected
         },
         "WriterConfig": {
             "Namespace": None,

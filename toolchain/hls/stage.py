@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import re
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,13 @@ import jinja2
 import numpy as np
 
 from toolchain.errors import ExternalToolError
-from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.fixed_point import FixedPoint
 from toolchain.hls import readback
-from toolchain.hls.layers import table_values
 from toolchain.hls.lower import Lowered, lower
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
-from toolchain.hls.sufficiency import exact_bounds, find_shortfall
+from toolchain.hls.precision import Traced, correct_precisions, find_places
 from toolchain.network import interpreter, storage
-from toolchain.network.nodes import FixedPointNetwork, Input, Table
+from toolchain.network.nodes import FixedPointNetwork
 from toolchain.network.words import input_rows, output_files, write_words
 from toolchain.project import HlsSection
 from toolchain.results import HlsResult, Job, QuantizeResult
@@ -34,16 +31,6 @@ from toolchain.workspace import manifest
 TOP = "network"
 #: Samples that go with the project as its own test vectors: enough to fail on, few enough for co-simulation.
 VECTORS = 200
-
-
-@dataclass(frozen=True)
-class Traced:
-    """Where a node's words appear in the C-simulation: the hls4ml layer, its C++ type and the words of a sample."""
-
-    node: str
-    trace: str
-    type: str
-    size: int
 
 
 def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) -> HlsResult:
@@ -58,11 +45,8 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
     options = resolve(network, section, fpga)
     job.progress("write", 0, 2)
     with quiet_hls4ml() as said:
-        graph = _graph(lowered, hls4ml_config(options, lowered.names, TOP, str(folder)))
-        traced = _places(graph, lowered, network)
-        _keep_every_bit(graph, traced, network)
-        _keep_handed_on(graph, lowered)
-        _fit_tables(graph, network)
+        graph = _graph(lowered, hls4ml_config(options, lowered.names, TOP, str(folder)), network)
+        traced = find_places(graph, lowered, network)
         graph.write()
     refused = [line for line in said.getvalue().splitlines() if "WARNING" in line or "Invalid" in line]
     if refused:
@@ -98,93 +82,16 @@ def quiet_hls4ml() -> Iterator[io.StringIO]:
             sys.modules.pop(name, None)
 
 
-def _graph(lowered: Lowered, config: dict[str, Any]) -> Any:
+def _graph(lowered: Lowered, config: dict[str, Any], network: FixedPointNetwork) -> Any:
     from hls4ml.model.graph import ModelGraph
 
     from toolchain.hls import extension
 
     extension.register()
     graph = ModelGraph.from_layer_list(config, lowered.layers, lowered.inputs, lowered.outputs)
+    correct_precisions(graph, lowered, network)  # before any backend makes code from them
     graph.apply_flow(graph.config.backend.get_default_flow())
     return graph
-
-
-def _places(graph: Any, lowered: Lowered, network: FixedPointNetwork) -> list[Traced]:
-    """Where each node's words appear. A quantizer that hls4ml fused is its producer; a reshape has no place."""
-    present = {layer.name: layer for layer in graph.graph.values()}
-    by_name = {layer["name"]: layer for layer in lowered.layers}
-    taken: dict[str, str] = {}  # hls4ml layer -> the last node whose words it puts out
-    for node in network.nodes:
-        name = lowered.ends[node.name]
-        if isinstance(node, Input) or by_name[name]["class_name"] == "Reshape" or name == lowered.ends[node.inputs[0]]:
-            continue  # the words of the node before, as they were
-        while name not in present or by_name[name]["class_name"] == "Reshape":  # the same words, not traced
-            name = by_name[name]["inputs"][0]
-        if by_name[name]["class_name"] != "InputLayer":
-            taken[name] = node.name
-    found = []
-    for name, node_name in taken.items():
-        variable = present[name].get_output_variable()
-        found.append(Traced(node_name, name, variable.type.name, int(np.prod(variable.shape))))
-    return found
-
-
-def _keep_every_bit(graph: Any, traced: list[Traced], network: FixedPointNetwork) -> None:
-    """Give a layer's result the bits back that hls4ml left out because no later layer needs them.
-
-    It does so before a truncating change of format, and where a clipped value needs them. Kept, every layer's words can
-    be compared by themselves; synthesis leaves unused bits out anyway.
-    """
-    bounds = exact_bounds(network)
-    for place in traced:
-        node, kind = network[place.node], graph.graph[place.trace].get_output_variable().type
-        exact, now, form = bounds[node.name], kind.precision, _format_of(kind.precision)
-        if not find_shortfall(exact, node.result, form):
-            continue
-        fits = not find_shortfall(exact, node.result, exact.smallest_format())
-        form = exact.smallest_format() if fits else node.result
-        precision = copy.copy(now)  # the old one may be another layer's too
-        precision.width, precision.integer = form.width, form.integer_bits + int(form.signed)
-        precision.signed = form.signed
-        precision.rounding_mode, precision.saturation_mode = str(form.rounding), str(form.overflow)
-        _set_precision(graph, kind, precision)
-
-
-def _set_precision(graph: Any, kind: Any, precision: Any) -> None:
-    """Give ``kind`` and whatever goes by its name (copies of a stream) another precision."""
-    for layer in graph.graph.values():
-        for variable in layer.variables.values():
-            if variable.type.name == kind.name:
-                variable.type.precision = precision
-    kind.precision = precision
-
-
-def _keep_handed_on(graph: Any, lowered: Lowered) -> None:
-    """A layer that only hands words on has the type that it reads."""
-    for name in lowered.casts:
-        layer = graph.graph[name]
-        precision = copy.copy(layer.get_input_variable().type.precision)
-        precision.rounding_mode, precision.saturation_mode = "TRN", "WRAP"
-        _set_precision(graph, layer.get_output_variable().type, precision)
-
-
-def _fit_tables(graph: Any, network: FixedPointNetwork) -> None:
-    """Index each table by the words that the layer before it really puts out: hls4ml's type may have fewer bits."""
-    for node in network.nodes:
-        if not isinstance(node, Table):
-            continue
-        layer, form = graph.graph[node.name], network[node.inputs[0]].result
-        table = layer.weights["table"]
-        table.data = table_values(node, form, _format_of(layer.get_input_variable().type.precision))
-        table.shape = list(table.data.shape)
-        table.data_length = table.data.size
-        layer.set_attr("table_size", table.data.size)
-
-
-def _format_of(precision: Any) -> FixedPoint:
-    sign = int(precision.signed)
-    modes = Rounding(precision.rounding_mode.name), Overflow(precision.saturation_mode.name)
-    return FixedPoint(bool(sign), precision.integer - sign, precision.width - precision.integer, *modes)
 
 
 def _formats(folder: Path, graph: Any, traced: list[Traced], network: FixedPointNetwork) -> dict[str, FixedPoint]:

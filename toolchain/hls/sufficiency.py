@@ -9,34 +9,23 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow
-from toolchain.network.nodes import (
-    Average,
-    Embedding,
-    FixedPointNetwork,
-    Input,
-    IntArray,
-    Linear,
-    Multiply,
-    Node,
-    Table,
-)
+from toolchain.hls.grids import element_grids
+from toolchain.network.nodes import FixedPointNetwork, IntArray
 from toolchain.network.ranges import Range, analyse, exact_range
-
-#: The grid of a value that is always zero.
-_NO_GRID = -1024
 
 
 def exact_bounds(network: FixedPointNetwork) -> dict[str, Range]:
     """By node, the bounds of its exact value, before its own format, on the coarsest grid that holds every value."""
     results = analyse(network)
-    grids: dict[str, int] = {}
+    grids: dict[str, IntArray] = {}
     found: dict[str, Range] = {}
     for node in network.nodes:
         exact = exact_range(node, [results[name] for name in node.inputs])
-        grid = min(_exact_grid(node, grids), exact.fractional_bits)
-        found[node.name] = _coarser(exact, max(grid, -64))
+        grid = np.minimum(element_grids(node, [grids[name] for name in node.inputs]), exact.fractional_bits)
+        found[node.name] = _coarser(exact, max(int(grid.max()), -64))
         changes = _is_clipped(found[node.name], node.result)
-        grids[node.name] = node.result.fractional_bits if changes else min(grid, node.result.fractional_bits)
+        clipped = np.full(node.shape, node.result.fractional_bits)
+        grids[node.name] = clipped if changes else np.minimum(grid, node.result.fractional_bits)
     return found
 
 
@@ -72,30 +61,6 @@ def find_shortfall(exact: Range, asked: FixedPoint, found: FixedPoint) -> str:
     if found.min_word != asked.min_word << shift if too_low else found.min_word > rounded.lowest << grid:
         return "clips at another value"
     return ""
-
-
-def _exact_grid(node: Node, grids: dict[str, int]) -> int:
-    if isinstance(node, Input):
-        return node.result.fractional_bits
-    if isinstance(node, Table | Embedding):
-        return _grid_of(node.words, node.result)
-    if isinstance(node, Multiply):
-        return sum(grids[name] for name in node.inputs)
-    grid = max(grids[name] for name in node.inputs)
-    if isinstance(node, Average):
-        return grid + len(node.inputs).bit_length() - 1
-    if not isinstance(node, Linear):
-        return grid
-    total = grid + _grid_of(node.kernel, node.kernel_format)
-    if node.bias is not None and node.bias_format is not None:
-        total = max(total, _grid_of(node.bias, node.bias_format))
-    return total
-
-
-def _grid_of(words: IntArray, form: FixedPoint) -> int:
-    """The fractional bits that ``words`` really use."""
-    used = int(np.bitwise_or.reduce(words.reshape(-1))) if words.size else 0
-    return form.fractional_bits - ((used & -used).bit_length() - 1) if used else _NO_GRID
 
 
 def _coarser(bounds: Range, fractional_bits: int) -> Range:

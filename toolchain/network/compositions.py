@@ -1,0 +1,199 @@
+"""Layers that are no operator but a few of them: each function adds the nodes to a builder and returns the last.
+
+The last node is called ``name`` and the others ``name_…``; all have ``layer=name``. What each computes is exact integer
+arithmetic like any other node's; where a table or a constant such as 1/3 stands for a real function, the layer is an
+approximation of it, with a word for word equal in hardware.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.network.builder import NetworkBuilder
+from toolchain.network.functions import Function, reciprocal, reciprocal_root, table_words
+from toolchain.network.nodes import IntArray
+from toolchain.network.windows import Padding, window_indices
+
+_ONE = FixedPoint(False, 1, 0)
+
+
+def function(b: NetworkBuilder, name: str, x: str, of: Function, result: FixedPoint, layer: str = "") -> str:
+    """``of`` as a table over x's format."""
+    return b.table(name, x, table_words(of, b.format_of(x), result), result, layer)
+
+
+def leaky_relu(
+    b: NetworkBuilder, name: str, x: str, slopes: IntArray, slope_format: FixedPoint, result: FixedPoint | None = None
+) -> str:  # fmt: skip
+    """max(x, 0) + slope · min(x, 0), exact; ``slopes`` ``(channels,)`` are PReLU's, all equal ones LeakyReLU's."""
+    positive = b.relu(f"{name}_positive", x, layer=name)
+    negative = b.subtract(f"{name}_negative", (x, positive), layer=name)
+    bent = b.scale(f"{name}_bent", negative, slopes, slope_format, layer=name)
+    return b.add(name, (positive, bent), result, name)
+
+
+def clipped_relu(
+    b: NetworkBuilder, name: str, x: str, ceiling: int, ceiling_format: FixedPoint, result: FixedPoint | None = None
+) -> str:  # fmt: skip
+    """min(max(x, 0), ceiling) = max(x, 0) − max(x − ceiling, 0), exact; ReLU6 has the ceiling 6."""
+    channels = b.shape_of(x)[-1]
+    ones, below = np.ones(channels, dtype=np.int64), np.full(channels, -ceiling, dtype=np.int64)
+    signed = FixedPoint(True, ceiling_format.integer_bits, ceiling_format.fractional_bits)
+    lower = b.scale(f"{name}_lower", x, ones, _ONE, below, signed, layer=name)
+    beyond = b.relu(f"{name}_beyond", lower, layer=name)
+    positive = b.relu(f"{name}_positive", x, layer=name)
+    return b.subtract(name, (positive, beyond), result, name)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Windows of an average, and the fractional bits of 1 / count where the count is no power of two."""
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: Padding
+    reciprocal_bits: int = 16
+
+
+def average_pool(b: NetworkBuilder, name: str, x: str, pooling: Pooling, result: FixedPoint | None = None) -> str:
+    """The mean of the places of each window that lie in the input (Keras' rule).
+
+    Exact where every count is a power of two; otherwise the sum is exact and 1 / count is the nearest word with
+    ``reciprocal_bits`` fractional bits.
+    """
+    shape = b.shape_of(x)
+    ones = (1,) * len(pooling.window)
+    taken = window_indices(shape, pooling.window, pooling.strides, ones, pooling.padding)
+    counts = (taken < np.prod(shape[:-1])).sum(axis=-1)  # (*places,)
+    factors, form = reciprocal_words(counts, pooling.reciprocal_bits)
+    if len(np.unique(counts)) == 1:
+        kernel = np.full((*pooling.window, shape[-1]), factors.flat[0], dtype=np.int64)
+        return b.convolution(
+            name, x, kernel, form, None, None, result,
+            strides=pooling.strides, padding=pooling.padding, depthwise=True,
+        )  # fmt: skip
+    kernel = np.ones((*pooling.window, shape[-1]), dtype=np.int64)
+    total = b.convolution(
+        f"{name}_sum", x, kernel, _ONE, strides=pooling.strides, padding=pooling.padding, depthwise=True, layer=name
+    )
+    flat = b.reshape(f"{name}_flat", total, (int(np.prod(b.shape_of(total))),), name)
+    by_place = np.repeat(factors.reshape(-1), shape[-1])
+    mean = b.scale(f"{name}_mean", flat, by_place, form, None, None, result, name)
+    return b.reshape(name, mean, b.shape_of(total), name)
+
+
+def reciprocal_words(counts: IntArray, fractional_bits: int) -> tuple[IntArray, FixedPoint]:
+    """The words of 1 / ``counts`` and their format: exact when all are powers of two, else the nearest."""
+    counts = np.asarray(counts)
+    exact = bool((counts & (counts - 1) == 0).all())
+    bits = int(counts.max()).bit_length() - 1 if exact else fractional_bits
+    words = FixedPoint(False, 1, bits, Rounding.RND_CONV, Overflow.SAT).words_of(1.0 / counts)
+    assert words.min() > 0, f"1 / {counts.max()} is below the grid of {bits} fractional bits"
+    return words, FixedPoint(False, int(words.max()).bit_length() - bits, bits)
+
+
+def global_average_pool(
+    b: NetworkBuilder, name: str, x: str, result: FixedPoint | None = None, reciprocal_bits: int = 16
+) -> str:  # fmt: skip
+    """The mean over all axes but the channels: ``(channels,)``."""
+    *axes, channels = b.shape_of(x)
+    pooling = Pooling(tuple(axes), tuple(axes), ((0, 0),) * len(axes), reciprocal_bits)
+    return b.reshape(name, average_pool(b, f"{name}_mean", x, pooling, result), (channels,), name)
+
+
+def global_max_pool(b: NetworkBuilder, name: str, x: str) -> str:
+    """The largest value over all axes but the channels: ``(channels,)``."""
+    *axes, channels = b.shape_of(x)
+    largest = b.max_pool(f"{name}_largest", x, tuple(axes), tuple(axes), ((0, 0),) * len(axes), name)
+    return b.reshape(name, largest, (channels,), name)
+
+
+@dataclass(frozen=True)
+class SoftmaxFormats:
+    """``difference``: x − max(x), the input of the table of exp; ``exponential``: what that table gives; ``total``: the
+    sum, input of the table of reciprocals; ``reciprocal``: what that gives; ``result``: the product of both tables'."""
+
+    difference: FixedPoint
+    exponential: FixedPoint
+    total: FixedPoint
+    reciprocal: FixedPoint
+    result: FixedPoint
+
+
+def softmax(b: NetworkBuilder, name: str, x: str, formats: SoftmaxFormats, subtract_max: bool = True) -> str:
+    """exp(x) / Σ exp(x) over the last axis of x ``(n,)`` or ``(steps, n)``.
+
+    Without ``subtract_max`` the table of exp reads x itself, in the format ``difference``.
+    """
+    if subtract_max:
+        x = b.subtract(f"{name}_below", (x, _spread(b, f"{name}_max", _row_max(b, name, x), b.shape_of(x)[-1], name)))
+    x = b.requantize(f"{name}_difference", x, formats.difference, name)
+    exponentials = function(b, f"{name}_exp", x, np.exp, formats.exponential, name)
+    ones = np.ones((b.shape_of(x)[-1], 1), dtype=np.int64)
+    total = b.dense(f"{name}_sum", exponentials, ones, _ONE, None, None, formats.total, name)
+    inverse = function(b, f"{name}_reciprocal", total, reciprocal, formats.reciprocal, name)
+    inverses = _spread(b, f"{name}_inverse", inverse, len(ones), name)
+    return b.multiply(name, (exponentials, inverses), formats.result, name)
+
+
+def _spread(b: NetworkBuilder, name: str, x: str, n: int, layer: str) -> str:
+    """The one value of the last axis of x, n times."""
+    return b.dense(name, x, np.ones((1, n), dtype=np.int64), _ONE, None, None, None, layer)
+
+
+def _row_max(b: NetworkBuilder, name: str, x: str) -> str:
+    """The largest value of the last axis: ``(1,)`` or ``(steps, 1)``."""
+    shape = b.shape_of(x)
+    n, steps = shape[-1], (shape[0] if len(shape) > 1 else 1)
+    if len(shape) == 1:
+        x = b.reshape(f"{name}_column", x, (n, 1), name)
+    else:
+        x = b.permute(f"{name}_columns", x, (1, 0), name)
+    largest = b.max_pool(f"{name}_largest", x, (n,), (n,), ((0, 0),), name)
+    return b.reshape(f"{name}_largest_row", largest, (1,) if len(shape) == 1 else (steps, 1), name)
+
+
+@dataclass(frozen=True)
+class LayerNormFormats:
+    """``centered``: x − mean; ``variance``: input of the table of 1/√(v + epsilon); ``inverse``: what that gives;
+    ``normalized``: their product, to which gamma and beta are applied; ``result`` after those."""
+
+    centered: FixedPoint
+    variance: FixedPoint
+    inverse: FixedPoint
+    normalized: FixedPoint
+    result: FixedPoint
+
+
+@dataclass(frozen=True)
+class Affine:
+    """gamma and beta ``(channels,)`` as words of their formats."""
+
+    gamma: IntArray
+    gamma_format: FixedPoint
+    beta: IntArray
+    beta_format: FixedPoint
+
+
+def layer_normalization(
+    b: NetworkBuilder, name: str, x: str, affine: Affine, formats: LayerNormFormats, *, epsilon: float = 1e-3,
+    reciprocal_bits: int = 16,
+) -> str:  # fmt: skip
+    """gamma · (x − mean) / √(variance + epsilon) + beta over the last axis of x ``(n,)`` or ``(steps, n)``.
+
+    1 / n is exact where n is a power of two, else the nearest word with ``reciprocal_bits`` fractional bits.
+    """
+    n = b.shape_of(x)[-1]
+    words, form = reciprocal_words(np.array([n]), reciprocal_bits)
+    share = np.full((n, 1), words[0], dtype=np.int64)
+    mean = b.dense(f"{name}_mean", x, share, form, layer=name)
+    centered = b.subtract(f"{name}_centered", (x, _spread(b, f"{name}_means", mean, n, name)), formats.centered, name)
+    squares = b.multiply(f"{name}_squares", (centered, centered), layer=name)
+    variance = b.dense(f"{name}_variance", squares, share, form, None, None, formats.variance, name)
+    inverse = function(b, f"{name}_inverse", variance, reciprocal_root(epsilon), formats.inverse, name)
+    inverses = _spread(b, f"{name}_inverses", inverse, n, name)
+    normalized = b.multiply(f"{name}_normalized", (centered, inverses), formats.normalized, name)
+    return b.scale(name, normalized, affine.gamma, affine.gamma_format, affine.beta, affine.beta_format, formats.result)

@@ -55,7 +55,8 @@ class Wiring:
         name = self.name_of(path)
         self.layers.setdefault(name, WiredLayer(name, str(item["class_name"]), item["config"], path))
         number = sum(call.layer == name for call in self.calls)
-        self.calls.append(Call(name, tuple(arguments), dict(keywords)))
+        given = {key: value for key, value in keywords.items() if value is not None}  # Keras 3 writes mask = None
+        self.calls.append(Call(name, tuple(arguments), given))
         return Tensor(name, number)
 
 

@@ -84,7 +84,7 @@ class _Twin:
         """Put a quantizer behind every tensor that ``call`` reads and that has none."""
         for read in call.inputs:
             if read not in self.narrow:
-                name = self.named.get(read.layer) or free_name(f"{read.layer}_format", self.taken)
+                name = self.named.get(read.layer) or free_name(f"{read.layer}_narrow", self.taken)
                 self.named[read.layer] = name
                 self._quantizer(read, self._moved(read), name, self.formats[f"{read.layer}.format"])
 

@@ -8,18 +8,24 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.application import AsJson, Overrides, ProjectName, TargetName, app, print_json
+from toolchain.cli.application import AsJson, Overrides, TargetName, app, describe, print_json
 from toolchain.cli.stages import request_for
 
 
 @app.command()
 def check(
-    project: ProjectName,
+    project: Annotated[
+        str,
+        typer.Argument(metavar="PROJECT|MODEL", help="a project, or a model file: .keras, .h5, .json, a SavedModel"),
+    ],
     target: TargetName = "alveo_u250",
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find every problem that shows without training: seconds, no TensorFlow."""
+    """Find every problem that shows without training, or say of each layer of a model what becomes of it: seconds."""
+    if _is_model(Path(project)):
+        _check_model(Path(project), as_json)
+        return
     from toolchain.preflight import check as check_project
 
     request = request_for(project, target, overrides or [], "report", False)
@@ -27,6 +33,34 @@ def check(
     sys.stderr.write(f"{request.project.name} for {request.target.name}: no problem found\n")
     if as_json:
         print_json({"project": request.project.name, "target": request.target.name, "problems": []})
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix in (".keras", ".h5", ".hdf5", ".json") or (path / "saved_model.pb").is_file()
+
+
+def _check_model(path: Path, as_json: bool) -> None:
+    """Every layer: exact, by a table, rewritten, left out or refused, and what to use instead; exit 3 if refused."""
+    from dataclasses import asdict
+
+    from toolchain.model.inspect import read_keras_file
+    from toolchain.model.layer_rules import check_wiring, judge
+
+    file = read_keras_file(path)
+    found = judge(file.wiring, str(path))
+    problems = check_wiring(file.wiring, str(path))
+    for item in found:
+        line = f"{item.layer:<24}{item.kind:<24}{item.status:<15}{item.reason}"
+        sys.stderr.write(line.rstrip() + (f"; instead: {item.instead}" if item.instead else "") + "\n")
+    refused = sum(item.status == "refused" for item in found)
+    sys.stderr.write(f"{path}: {len(found)} layers, {refused} refused\n")
+    if as_json:
+        layers = [asdict(item) for item in found]
+        print_json({"model": str(path), "layers": layers, "problems": [describe(item) for item in problems]})
+    if problems:
+        for problem in problems:
+            sys.stderr.write(f"error: {problem.text()}\n")
+        sys.exit(problems[0].exit_code)
 
 
 @app.command()

@@ -13,7 +13,8 @@ from toolchain.model.wiring import Wiring, read_wiring
 @pytest.mark.parametrize(
     ("kind", "config", "word"),
     [
-        ("LSTM", {}, "LSTM"),
+        ("ConvLSTM1D", {}, "ConvLSTM1D"),
+        ("GRU", {"stateful": True}, "stateful"),
         ("Sequential", {}, "Sequential"),
         ("Lambda", {}, "Lambda"),
         ("PReLU", {}, "PReLU"),
@@ -68,7 +69,7 @@ def wiring(*layers: tuple[str, dict[str, Any]]) -> Wiring:
 
 
 def test_all_problems_are_shown_at_once() -> None:
-    found = check_wiring(wiring(("LSTM", {"name": "a"}), ("GRU", {"name": "b/c"}), ("Dense", {})), "file")
+    found = check_wiring(wiring(("PReLU", {"name": "a"}), ("Softmax", {"name": "b/c"}), ("Dense", {})), "file")
     assert len(found) == 3
 
 
@@ -91,7 +92,7 @@ def test_every_layer_is_judged() -> None:
         wiring(
             ("BatchNormalization", {}), ("Dense", {"activation": "tanh"}), ("ReLU", {"max_value": 6.0}),
             ("Dropout", {}),
-            ("LSTM", {}), ("Dense", {"activation": "sigmoid"}),
+            ("PReLU", {}), ("Dense", {"activation": "sigmoid"}),
         ),
         "m",
     )  # fmt: skip

@@ -164,3 +164,12 @@ def test_a_table_of_too_many_words_is_refused() -> None:
     wide = QActivation(quantized_bits(13, 0, alpha=1), name="port")
     with pytest.raises(UnsupportedModelError, match="8,192 words"):
         read_qkeras(keras.Sequential([keras.Input((3,)), wide, QActivation(quantized_tanh(5), name="t")]), "n")
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_a_recurrent_layer_becomes_integers_that_qkeras_computes(kind: str) -> None:
+    keras = load_tensorflow().keras
+    keras.utils.set_random_seed(2)
+    cell = getattr(keras.layers, kind)(3, name="cell")
+    model = keras.Sequential([keras.Input((4, 2), name="x"), cell, keras.layers.Dense(1, name="out")])
+    assert_same_words(read_qkeras(quantized(graph_of(model)), "n"))

@@ -66,6 +66,11 @@ def _rules() -> dict[str, Rule]:
         rules[f"GlobalMaxPooling{axes}"] = Rule("exact", _CHANNELS_LAST)
         rules[f"AveragePooling{axes}"] = Rule("rewritten", _POOL, "a depthwise convolution with constant weights")
         rules[f"GlobalAveragePooling{axes}"] = Rule("rewritten", _CHANNELS_LAST, "a depthwise convolution")
+    for kind in ("SimpleRNN", "LSTM", "GRU"):
+        rules[kind] = Rule(
+            "rewritten", {"stateful": (False,), "return_state": (False,), "time_major": (False,)},
+            "unrolled over its window: Dense layers, tables, products and sums, shared by all steps",
+        )  # fmt: skip
     noise = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout")
     for kind in (*noise, "ActivityRegularization"):
         rules[kind] = Rule("training only", {})
@@ -87,8 +92,8 @@ _INSTEAD = {
     "QBatchNormalization": "QDense or QConv2D, with the normalization folded into its weights",
     "PReLU": "LeakyReLU",
     "UpSampling2D": "Conv2D with fewer strides",
-    "LSTM": "Conv1D over the window",
-    "GRU": "Conv1D over the window",
+    "Bidirectional": "two recurrent layers, one with go_backwards, and Concatenate",
+    "TimeDistributed": "Dense, which works on every step anyway",
 }
 
 
@@ -160,6 +165,7 @@ def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = 
     problems: list[ToolchainError] = []
     if not kind.startswith("Q"):
         problems += check_activation(config.get("activation"), where, final)
+        problems += check_activation(config.get("recurrent_activation"), where)
     dtype = config.get("dtype")
     dtype = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
     integers = kind in ("InputLayer", "Embedding") and str(dtype).startswith("int")

@@ -16,6 +16,7 @@ from toolchain.model.folding import activation_of, normalization_of
 from toolchain.model.graph import Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.keras_graph import output_shapes
 from toolchain.model.names import free_name
+from toolchain.model.unrolling import RECURRENT, unrolled
 
 Shape = tuple[int, ...]
 Rule = Callable[[Layer, Shape, Shape, dict[str, str]], list[Layer] | None]
@@ -23,6 +24,8 @@ Rule = Callable[[Layer, Shape, Shape, dict[str, str]], list[Layer] | None]
 
 def plain_graph(graph: Graph) -> Graph:
     """``graph`` in Dense, convolutions, depthwise convolutions, activations, pooling by maximum, merges and shapes."""
+    if any(layer.kind in RECURRENT for layer in graph.layers.values()):
+        graph = unrolled(graph, output_shapes(graph))
     while True:
         plainer = _rewritten(graph)
         if plainer is graph:

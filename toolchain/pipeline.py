@@ -65,6 +65,9 @@ class Request:
     target: Target
     until: str = "report"
     restore: bool = False  # write hls/ and csim/ again although they were changed by hand
+    store: Path | None = None  # where stage results live; default: the project's build folder
+    shared: bool = False  # other processes work on the store at the same time
+    output: Path | None = None  # where the artefacts go; default: build/<target>
     progress: Progress = no_progress
     stage_begins: Callable[[str], None] = _quiet
     waits: Callable[[], None] = _quiet
@@ -76,7 +79,7 @@ class Request:
 
     @property
     def output_folder(self) -> Path:
-        return self.build_folder / self.target.name
+        return self.output or self.build_folder / self.target.name
 
 
 @dataclass
@@ -104,8 +107,11 @@ def run(request: Request) -> Outcome:
     error stands in ``Outcome.problems``.
     """
     preflight.check(request.project, request.project_folder, request.target)
+    outcome = Outcome(request, Workspace(request.store or request.build_folder, request.shared))
+    if request.shared:
+        _run_stages(outcome)
+        return outcome
     with exclusive(request.build_folder, request.waits):
-        outcome = Outcome(request, Workspace(request.build_folder))
         _run_stages(outcome)
     return outcome
 

@@ -49,10 +49,14 @@ class StageRun:
 
 
 class Workspace:
-    """The stage results of one project."""
+    """The stage results of one project.
 
-    def __init__(self, build: Path) -> None:
-        self.build = build
+    ``shared``: several processes work on this store at once. A stage is then made by one of them while the others wait
+    for it, and nothing is forgotten.
+    """
+
+    def __init__(self, build: Path, shared: bool = False) -> None:
+        self.build, self.shared = build, shared
         self.runs: list[StageRun] = []
 
     def stage(
@@ -70,11 +74,19 @@ class Workspace:
         key = stage_key(name, depends, packages)
         folder = self.build / ".stages" / name / key
         start = time.monotonic()
-        found = load_stored(folder, kind)
-        if found is None:
-            found = self._produce(folder, produce)
+        with self._alone(folder):
+            found = load_stored(folder, kind) or self._produce(folder, produce)
         self.runs.append(StageRun(name, key, time.monotonic() - start, cached=found[1]))
         return found[0], key
+
+    @contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        if not self.shared:
+            yield
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            yield
 
     def _produce(self, folder: Path, produce: Callable[[Path], Result]) -> tuple[Result, bool]:
         partial = folder.with_name(folder.name + ".partial")
@@ -87,7 +99,8 @@ class Workspace:
         remove(folder)
         partial.rename(folder)
         sync(folder.parent)
-        forget_old(folder.parent)
+        if not self.shared:
+            forget_old(folder.parent)
         result.at(folder)
         return result, False
 

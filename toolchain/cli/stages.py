@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from toolchain.cli.application import (
     AsJson,
@@ -23,6 +26,9 @@ from toolchain.cli.display import Display
 if TYPE_CHECKING:
     from toolchain.pipeline import Outcome, Request
 
+FromTrial = Annotated[
+    str, typer.Option("--from", help="the settings of a sweep's trial: its number, or SWEEP/NUMBER; --set goes first")
+]
 STAGE_HELP = {
     "train": "Train the float model, or load it from its file.",
     "prune": "Remove neurons and filters, then weights, with fine-tuning.",
@@ -44,10 +50,16 @@ def _stage_command(name: str) -> Callable[..., None]:
         overrides: Overrides = None,
         as_json: AsJson = False,
         restore: Restore = False,
+        trial: FromTrial = "",
     ) -> None:
-        run_request(
-            request_for(project, target, overrides or [], "report" if name == "build" else name, restore), as_json
-        )
+        given, store = overrides or [], None
+        if trial:
+            from toolchain.sweep.exploration import settings_of
+
+            settings, store = settings_of(find_project(project), trial)
+            given = [*settings, *given]
+        request = request_for(project, target, given, "report" if name == "build" else name, restore)
+        run_request(replace(request, store=store), as_json)
 
     command.__doc__ = STAGE_HELP[name]
     return command
@@ -69,8 +81,6 @@ def request_for(project: str, target: str, overrides: list[str], until: str, res
 
 def run_request(request: Request, as_json: bool) -> None:
     """Run the pipeline, say what was made, and leave with the exit code of the first problem."""
-    from dataclasses import replace
-
     from toolchain.pipeline import run
 
     display = Display(sys.stderr.isatty())

@@ -1,0 +1,1 @@
+"""Design-space exploration: many designs of one project, their front, and the width of each layer."""

@@ -1,0 +1,80 @@
+"""Designs built side by side by Ray: on this machine's cores, or on a cluster that is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from toolchain.errors import ExternalToolError
+from toolchain.sweep.design import Design, Task
+
+#: One core for each design: what TensorFlow and numpy's libraries read.
+_ONE_CORE = {
+    "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0",
+}  # fmt: skip
+
+
+@contextmanager
+def cluster(workers: int, address: str) -> Iterator[int]:
+    """Ray with ``workers`` cores of this machine, or the cluster at ``address``; yields how many designs run at once.
+
+    Raises ExternalToolError when the cluster does not answer.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet = {"include_dashboard": False} if not address else {}
+    try:
+        ray.init(
+            address=address or None, num_cpus=None if address else workers, log_to_driver=False,
+            logging_level="ERROR", runtime_env={"env_vars": _environment()}, **quiet,
+        )  # fmt: skip
+    except Exception as error:
+        raise ExternalToolError(
+            f"the Ray cluster cannot be used: {str(error)[:200]}", where="--ray-address" if address else "ray",
+            hint="ray status; leave --ray-address out to use this machine",
+        ) from None  # fmt: skip
+    try:
+        yield max(1, int(ray.cluster_resources().get("CPU", 1))) if address else workers
+    finally:
+        ray.shutdown()
+
+
+def build_all(
+    tasks: Iterator[Task], at_once: int, finished: Callable[[Design], None], build: Callable[[Task], Design]
+) -> None:
+    """Build tasks as they come, ``at_once`` side by side; ``finished`` is called in this process for each design.
+
+    A worker that dies is replaced and its design built again; a bug in a design is raised.
+    """
+    import ray
+
+    remote = ray.remote(num_cpus=1, max_retries=3)(_build_json)
+    running: dict[Any, Task] = {}
+
+    def fill() -> None:
+        while len(running) < at_once:
+            task = next(tasks, None)
+            if task is None:
+                return
+            running[remote.remote(task.model_dump_json(), build)] = task
+
+    fill()
+    while running:
+        (done,), _ = ray.wait(list(running), num_returns=1)
+        running.pop(done)
+        finished(Design.model_validate_json(ray.get(done)))
+        fill()
+
+
+def _build_json(task: str, build: Callable[[Task], Design]) -> str:
+    """The same as text: no class of this package needs to be pickled."""
+    return build(Task.model_validate_json(task)).model_dump_json()
+
+
+def _environment() -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in ("PYTHONPATH", "XDG_CACHE_HOME", "HOME") if name in os.environ}
+    return {**inherited, **_ONE_CORE}

@@ -37,7 +37,8 @@ def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsO
     Raises ProjectError for overrides of a layer that does not exist, and for an illegal reuse factor, naming the legal
     ones (hls4ml would replace it with a print).
     """
-    weighted = [node for node in network.nodes if isinstance(node, Linear) and not isinstance(node, Scale)]
+    linear = [node for node in network.nodes if isinstance(node, Linear) and not isinstance(node, Scale)]
+    weighted = [node for node in linear if not node.constant]  # the others: latency, reuse factor 1
     known = {node.layer or node.name for node in weighted}
     others = {node.layer or node.name for node in network.nodes} - known
     for name in section.layers:

@@ -43,7 +43,10 @@ _UNKNOWN = FixedPoint(True, 0, 0)  # stands where the proven format is put befor
 
 
 class NetworkBuilder:
-    """Each method adds one operator and returns its name. ``result=None`` keeps every bit of the exact value."""
+    """Each method adds one operator and returns its name. ``result=None`` keeps every bit of the exact value.
+
+    ``layer`` is the Keras layer, for messages and options; ``constant`` marks a kernel that is no weights.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -73,11 +76,13 @@ class NetworkBuilder:
         bias_format: FixedPoint | None = None,
         result: FixedPoint | None = None,
         layer: str = "",
+        *,
+        constant: bool = False,
     ) -> str:
         shape = (*self.shape_of(x)[:-1], kernel.shape[1])
         node = Dense(
             name=name, inputs=(x,), shape=shape, result=_UNKNOWN, layer=layer or name, kernel=kernel,
-            kernel_format=kernel_format, bias=bias, bias_format=bias_format, accumulator=_UNKNOWN,
+            kernel_format=kernel_format, bias=bias, bias_format=bias_format, accumulator=_UNKNOWN, constant=constant,
         )  # fmt: skip
         return self._add_linear(node, result)
 
@@ -95,6 +100,7 @@ class NetworkBuilder:
         padding: Padding,
         dilation: tuple[int, ...] | None = None,
         depthwise: bool = False,
+        constant: bool = False,
         layer: str = "",
     ) -> str:
         dilation = dilation or (1,) * len(strides)
@@ -106,7 +112,7 @@ class NetworkBuilder:
         node = kind(
             name=name, inputs=(x,), shape=shape, result=_UNKNOWN, layer=layer or name, kernel=kernel,
             kernel_format=kernel_format, bias=bias, bias_format=bias_format, accumulator=_UNKNOWN,
-            strides=strides, dilation=dilation, padding=padding,
+            strides=strides, dilation=dilation, padding=padding, constant=constant,
         )  # fmt: skip
         return self._add_linear(node, result)
 

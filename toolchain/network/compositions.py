@@ -73,12 +73,13 @@ def average_pool(b: NetworkBuilder, name: str, x: str, pooling: Pooling, result:
         kernel = np.full((*pooling.window, shape[-1]), factors.flat[0], dtype=np.int64)
         return b.convolution(
             name, x, kernel, form, None, None, result,
-            strides=pooling.strides, padding=pooling.padding, depthwise=True,
+            strides=pooling.strides, padding=pooling.padding, depthwise=True, constant=True,
         )  # fmt: skip
     kernel = np.ones((*pooling.window, shape[-1]), dtype=np.int64)
     total = b.convolution(
-        f"{name}_sum", x, kernel, _ONE, strides=pooling.strides, padding=pooling.padding, depthwise=True, layer=name
-    )
+        f"{name}_sum", x, kernel, _ONE,
+        strides=pooling.strides, padding=pooling.padding, depthwise=True, constant=True, layer=name,
+    )  # fmt: skip
     flat = b.reshape(f"{name}_flat", total, (int(np.prod(b.shape_of(total))),), name)
     by_place = np.repeat(factors.reshape(-1), shape[-1])
     mean = b.scale(f"{name}_mean", flat, by_place, form, None, None, result, name)
@@ -133,7 +134,7 @@ def softmax(b: NetworkBuilder, name: str, x: str, formats: SoftmaxFormats, subtr
     x = b.requantize(f"{name}_difference", x, formats.difference, name)
     exponentials = function(b, f"{name}_exp", x, np.exp, formats.exponential, name)
     ones = np.ones((b.shape_of(x)[-1], 1), dtype=np.int64)
-    total = b.dense(f"{name}_sum", exponentials, ones, _ONE, None, None, formats.total, name)
+    total = b.dense(f"{name}_sum", exponentials, ones, _ONE, None, None, formats.total, name, constant=True)
     inverse = function(b, f"{name}_reciprocal", total, reciprocal, formats.reciprocal, name)
     inverses = _spread(b, f"{name}_inverse", inverse, len(ones), name)
     return b.multiply(name, (exponentials, inverses), formats.result, name)
@@ -141,7 +142,7 @@ def softmax(b: NetworkBuilder, name: str, x: str, formats: SoftmaxFormats, subtr
 
 def _spread(b: NetworkBuilder, name: str, x: str, n: int, layer: str) -> str:
     """The one value of the last axis of x, n times."""
-    return b.dense(name, x, np.ones((1, n), dtype=np.int64), _ONE, None, None, None, layer)
+    return b.dense(name, x, np.ones((1, n), dtype=np.int64), _ONE, layer=layer, constant=True)
 
 
 def _row_max(b: NetworkBuilder, name: str, x: str) -> str:
@@ -189,10 +190,12 @@ def layer_normalization(
     n = b.shape_of(x)[-1]
     words, form = reciprocal_words(np.array([n]), reciprocal_bits)
     share = np.full((n, 1), words[0], dtype=np.int64)
-    mean = b.dense(f"{name}_mean", x, share, form, layer=name)
+    mean = b.dense(f"{name}_mean", x, share, form, layer=name, constant=True)
     centered = b.subtract(f"{name}_centered", (x, _spread(b, f"{name}_means", mean, n, name)), formats.centered, name)
     squares = b.multiply(f"{name}_squares", (centered, centered), layer=name)
-    variance = b.dense(f"{name}_variance", squares, share, form, None, None, formats.variance, name)
+    variance = b.dense(
+        f"{name}_variance", squares, share, form, None, None, formats.variance, name, constant=True
+    )  # fmt: skip
     inverse = function(b, f"{name}_inverse", variance, reciprocal_root(epsilon), formats.inverse, name)
     inverses = _spread(b, f"{name}_inverses", inverse, n, name)
     normalized = b.multiply(f"{name}_normalized", (centered, inverses), formats.normalized, name)

@@ -60,6 +60,7 @@ class Linear(Node):
     bias: IntArray | None
     bias_format: FixedPoint | None
     accumulator: FixedPoint
+    constant: bool = False  # the kernel is part of the layer's definition (a sum, a mean): no weights, no strategy
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,6 +6,7 @@ import re
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.hls.sufficiency import exact_bounds
 from toolchain.network import ranges
 from toolchain.network.nodes import Embedding, FixedPointNetwork, Input, Linear, Node, Reshape, Table
 
@@ -32,15 +33,15 @@ _OWN = re.compile(r"(.+)_(?:in|port|part|more)\d+")
 
 def admit(network: FixedPointNetwork) -> None:
     """Raise UnsupportedModelError for the first thing in ``network`` that hls4ml cannot compute exactly."""
-    for name in network.outputs:
-        if isinstance(_source(network, name), Input):
-            raise UnsupportedModelError(f"output '{name}' is an input: nothing is computed", where="network")
+    if all(isinstance(_source(network, name), Input) for name in network.outputs):
+        raise UnsupportedModelError("every output is an input: nothing is computed", where="network")
     if len(set(network.outputs)) != len(network.outputs):
         raise UnsupportedModelError("the same output twice", where="network", allowed="different outputs")
     _check_names(network)
-    found = ranges.analyse(network)
+    found, exact = ranges.analyse(network), exact_bounds(network)
     for node in network.nodes:
         _check_formats(node)
+        _check_rounding(node, exact[node.name])
         if not network.consumers(node.name) and node.name not in network.outputs:
             raise refuse(node, "no layer reads its result", "layers on the way to the output")
         if isinstance(node, Linear):
@@ -95,6 +96,17 @@ def _check_formats(node: Node) -> None:
         raise refuse(node, f"rounding {node.result.rounding} cannot be lowered", ", ".join(_ROUNDINGS))
     if node.result.overflow not in _OVERFLOWS:
         raise refuse(node, f"overflow {node.result.overflow} cannot be lowered", ", ".join(_OVERFLOWS))
+
+
+def _check_rounding(node: Node, exact: ranges.Range) -> None:
+    """hls4ml's C++ types read a bit that is not there when a rounding drops every bit of a value."""
+    dropped = exact.fractional_bits - node.result.fractional_bits
+    before = exact.smallest_format()
+    if node.result.rounding is not Rounding.TRN and dropped >= before.width:
+        raise refuse(
+            node, f"{node.result} rounds away every bit of values in {before}",
+            f"at least {exact.fractional_bits - before.width + 1} fractional bits, or {Rounding.TRN}",
+        )  # fmt: skip
 
 
 def _check_accumulator(node: Linear, x: ranges.Range) -> None:

@@ -174,7 +174,12 @@ def _(node: Dense, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
 def _(node: Convolution | DepthwiseConvolution, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     shape = network[node.inputs[0]].shape
     _check_rank(node, shape)
-    _check_window(node, layers.hardware_kernel(node).shape[: len(node.strides)], shape, node.padding)
+    window = layers.hardware_kernel(node).shape[: len(node.strides)]
+    _check_window(node, window, shape, node.padding)
+    point = window == (1, 1) and isinstance(node, Convolution)
+    if lowered.io_type == "io_stream" and len(window) == 2 and window[0] == 1 and node.strides[0] > 1 and not point:
+        # hls4ml's line buffer counts rows wrongly then
+        raise refuse(node, f"a window of {window} with strides {node.strides}", "two rows or more, or io_parallel")
     layer = layers.convolution(node, lowered.ends[node.inputs[0]], shape, node.strides, node.padding)
     return [layer, *_result(node)]
 

@@ -95,7 +95,7 @@ def test_words_too_wide_to_trace_are_refused() -> None:
 def test_shapes_of_graph_that_have_no_hardware_are_refused() -> None:
     b = NetworkBuilder("n")
     x = b.input("x", (4,), X)
-    assert "output 'flat' is an input" in refusal(b.build((b.reshape("flat", x, (2, 2)),)))
+    assert "every output is an input" in refusal(b.build((b.reshape("flat", x, (2, 2)),)))
     b = NetworkBuilder("n")
     x = b.input("x", (4,), X)
     b.dense("d", x, KERNEL, WEIGHT)
@@ -129,6 +129,29 @@ def test_names_of_parts_of_other_layers_are_refused() -> None:
     b = NetworkBuilder("n")
     d = b.dense("x_port0", b.input("x", (4,), X), KERNEL, WEIGHT)
     assert "that of a part of layer 'x'" in refusal(b.build((d,)))
+
+
+def test_changes_of_shape_at_a_port_are_no_layers() -> None:
+    """hls4ml leaves out the last one only, and says so."""
+    b = NetworkBuilder("n")
+    r = b.relu("r", b.input("x", (2, 6), X))
+    network = b.build((b.permute("c", b.reshape("b", b.reshape("a", r, (12,)), (1, 12)), (1, 0)), "r"))
+    assert lower(network, "io_parallel").names == ["x", "x_format", "r", "r_format", "r_port1"]
+
+
+def test_formats_that_round_more_bits_away_than_there_are_are_refused() -> None:
+    form = FixedPoint(True, 12, -10, Rounding.RND, Overflow.SAT)
+    assert "rounds away more bits than" in refusal(dense_network(result=form))
+    assert lower(dense_network(result=form.with_modes(Rounding.TRN, Overflow.SAT)), "io_parallel").outputs
+
+
+def test_a_window_of_one_row_that_strides_over_rows_is_refused_under_io_stream() -> None:
+    b = NetworkBuilder("n")
+    x = b.input("x", (4, 4, 2), X)
+    kernel = np.ones((1, 2, 2, 2), dtype=np.int64)
+    network = b.build((b.convolution("c", x, kernel, WEIGHT, strides=(2, 1), padding=((0, 0), (0, 0))),))
+    assert "two rows or more" in refusal(network, "io_stream")
+    assert lower(network, "io_parallel").outputs == ["c"]
 
 
 def test_a_stream_is_read_at_most_seven_times() -> None:

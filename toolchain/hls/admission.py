@@ -99,13 +99,13 @@ def _check_formats(node: Node) -> None:
 
 
 def _check_rounding(node: Node, exact: ranges.Range) -> None:
-    """hls4ml's C++ types read a bit that is not there when a rounding drops every bit of a value."""
+    """hls4ml's C++ types read a bit that is not there when a rounding drops more bits than a value has."""
     dropped = exact.fractional_bits - node.result.fractional_bits
     before = exact.smallest_format()
-    if node.result.rounding is not Rounding.TRN and dropped >= before.width:
+    if node.result.rounding is not Rounding.TRN and dropped > before.width:
         raise refuse(
-            node, f"{node.result} rounds away every bit of values in {before}",
-            f"at least {exact.fractional_bits - before.width + 1} fractional bits, or {Rounding.TRN}",
+            node, f"{node.result} rounds away more bits than there are in {before}",
+            f"at least {exact.fractional_bits - before.width} fractional bits, or {Rounding.TRN}",
         )  # fmt: skip
 
 

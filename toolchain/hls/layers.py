@@ -19,7 +19,6 @@ from toolchain.network.nodes import (
     Node,
     Scale,
     Table,
-    ZeroPadding,
 )
 from toolchain.network.windows import Padding
 
@@ -69,11 +68,10 @@ def max_pool(node: MaxPool, x: str, shape: tuple[int, ...]) -> Layer:
     return layer
 
 
-def zero_padding(node: ZeroPadding | MaxPool, name: str, x: str, shape: tuple[int, ...]) -> Layer:
-    after = tuple(n + sum(ends) for n, ends in zip(shape[:-1], node.padding, strict=True))
-    kind = f"ZeroPadding{len(shape) - 1}D"
-    layer = plain(kind, name, x, data_format="channels_last", n_chan=shape[-1])
-    return layer | _spatial(shape, (*after, shape[-1]), None, node.padding)
+def zero_padding(name: str, x: str, shape: tuple[int, ...], padding: Padding) -> Layer:
+    after = tuple(n + sum(ends) for n, ends in zip(shape[:-1], padding, strict=True))
+    layer = plain(f"ZeroPadding{len(shape) - 1}D", name, x, data_format="channels_last", n_chan=shape[-1])
+    return layer | _spatial(shape, (*after, shape[-1]), None, padding)
 
 
 def crop(node: Crop, x: str, shape: tuple[int, ...]) -> Layer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 
 from toolchain.errors import UnsupportedModelError
@@ -54,6 +54,7 @@ class Lowered:
     layers: list[Layer] = field(default_factory=list)
     ends: dict[str, str] = field(default_factory=dict)  # node -> the hls4ml layer that puts out its words
     casts: dict[str, str] = field(default_factory=dict)  # a layer that only hands a node's words on -> that node
+    parts: dict[str, Node] = field(default_factory=dict)  # a layer that joins only the first inputs of a node: as node
     flattened: set[str] = field(default_factory=set)  # nodes whose stream still has the packs from before a flattening
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
@@ -85,10 +86,11 @@ def lower(network: FixedPointNetwork, io_type: str) -> Lowered:
     """The layer list of ``network``. Raises UnsupportedModelError for what hls4ml cannot do exactly."""
     admit(network)
     lowered = Lowered(io_type, inputs=[node.name for node in network.inputs])
+    at_ports = _reshapes_at_ports(network)
     for node in network.nodes:
         x = node.inputs[0] if node.inputs else ""
-        last = not network.consumers(node.name)
-        if (isinstance(node, Reshape) and last) or _moves_nothing(node, network):
+        last = node.name in at_ports
+        if last or _moves_nothing(node, network):
             lowered.ends[node.name] = lowered.ends[x]  # the port's words in row-major order are the same
         else:
             lowered.layers += _lower(node, network, lowered)
@@ -109,6 +111,25 @@ def _moves_nothing(node: Node, network: FixedPointNetwork) -> bool:
     if isinstance(node, Permute):
         return node.axes == tuple(range(len(node.shape)))
     return isinstance(node, Reshape) and node.shape == network[node.inputs[0]].shape
+
+
+def _reshapes_at_ports(network: FixedPointNetwork) -> set[str]:
+    """Changes of shape that nothing reads but such changes: a port has its words in row-major order anyway."""
+    found: set[str] = set()
+    for node in reversed(network.nodes):
+        readers = {reader.name for reader in network.consumers(node.name)}
+        if _is_reshape(node, network) and readers <= found:
+            found.add(node.name)
+    return found
+
+
+def _is_reshape(node: Node, network: FixedPointNetwork) -> bool:
+    """Whether ``node`` keeps the words in their row-major order."""
+    if not isinstance(node, Permute):
+        return isinstance(node, Reshape)
+    before = network[node.inputs[0]].shape
+    longer = [axis for axis in node.axes if before[axis] > 1]
+    return longer == sorted(longer)
 
 
 def _lower_outputs(network: FixedPointNetwork, lowered: Lowered) -> None:
@@ -180,8 +201,22 @@ def _(node: Convolution | DepthwiseConvolution, network: FixedPointNetwork, lowe
     if lowered.io_type == "io_stream" and len(window) == 2 and window[0] == 1 and node.strides[0] > 1 and not point:
         # hls4ml's line buffer counts rows wrongly then
         raise refuse(node, f"a window of {window} with strides {node.strides}", "two rows or more, or io_parallel")
-    layer = layers.convolution(node, lowered.ends[node.inputs[0]], shape, node.strides, node.padding)
-    return [layer, *_result(node)]
+    x, padding, added = lowered.ends[node.inputs[0]], node.padding, list[Layer]()
+    if lowered.io_type == "io_stream" and any(map(any, padding)):
+        # hls4ml inserts this layer too late: behind a fork it may pad what another layer reads.
+        x, shape, added = _padded(node, x, shape, lowered)
+        padding = ((0, 0),) * len(padding)
+    return [*added, layers.convolution(node, x, shape, node.strides, padding), *_result(node)]
+
+
+def _padded(
+    node: Convolution | DepthwiseConvolution | MaxPool, x: str, shape: tuple[int, ...], lowered: Lowered
+) -> tuple[str, tuple[int, ...], list[Layer]]:
+    """A layer that pads what ``node`` reads: its name, its shape and itself."""
+    name = f"{node.name}_part0"
+    wide = tuple(n + sum(ends) for n, ends in zip(shape[:-1], node.padding, strict=True))
+    lowered.casts[name] = node.inputs[0]
+    return name, (*wide, shape[-1]), [layers.zero_padding(name, x, shape, node.padding)]
 
 
 @_lower.register
@@ -224,19 +259,14 @@ def _(node: Reshape, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
 def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     x = network[node.inputs[0]]
     _check_rank(node, x.shape)
-    end, shape, added = lowered.ends[x.name], x.shape, []
+    end, shape, added = lowered.ends[x.name], x.shape, list[Layer]()
     if any(map(any, node.padding)):
         if x.result.signed and lowered.io_type == "io_stream":
             raise refuse(node, "max pooling with padding of values that may be negative", "no padding, or io_parallel")
         if not x.result.signed:
             # hls4ml pads with the word that has the highest bit alone: for unsigned types that is no smallest one.
-            name = f"{node.name}_part0"
-            added = [layers.zero_padding(node, name, end, shape)]
-            end, shape = name, tuple([n + sum(ends) for n, ends in zip(shape, (*node.padding, (0, 0)), strict=True)])
-            node = MaxPool(
-                name=node.name, inputs=node.inputs, shape=node.shape, result=node.result, layer=node.layer,
-                window=node.window, strides=node.strides, padding=((0, 0),) * len(node.window),
-            )  # fmt: skip
+            end, shape, added = _padded(node, end, shape, lowered)
+            node = replace(node, padding=((0, 0),) * len(node.window))
     _check_window(node, node.window, shape, node.padding)
     if lowered.io_type == "io_stream" and node.window != node.strides:
         raise refuse(node, "overlapping or separate pooling windows", "strides = window under io_stream")
@@ -247,7 +277,7 @@ def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
 def _(node: ZeroPadding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     shape = network[node.inputs[0]].shape
     _check_rank(node, shape)
-    return [layers.zero_padding(node, node.name, lowered.ends[node.inputs[0]], shape)]
+    return [layers.zero_padding(node.name, lowered.ends[node.inputs[0]], shape, node.padding)]
 
 
 @_lower.register
@@ -259,10 +289,8 @@ def _(node: Crop, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
 
 @_lower.register
 def _(node: Permute, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    before = network[node.inputs[0]].shape
     (x,) = lowered.read(node)
-    kept = [axis for axis in node.axes if before[axis] > 1]
-    if kept == sorted(kept):  # the words stay where they are
+    if _is_reshape(node, network):
         return [plain("Reshape", node.name, x, target_shape=list(node.shape))]
     return [plain("Transpose", node.name, x, perm=list(node.axes))]
 
@@ -271,8 +299,7 @@ def _(node: Permute, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
 def _(node: Merge, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     if isinstance(node, Average) and len(node.inputs) > 2:
         raise refuse(node, f"an average of {len(node.inputs)} layers", "two layers, or an average of averages")
-    ends, op = lowered.read(node), _OPERATIONS[type(node)]
-    parts = [f"{node.name}_part{number}" for number in range(len(ends) - 2)]
+    ends, op, parts = lowered.read(node), _OPERATIONS[type(node)], _partial(node, lowered)
     found, x = [], ends[0]
     for name, y in zip([*parts, node.name], ends[1:], strict=True):
         found.append(layers.merge(op, name, x, y))
@@ -280,13 +307,20 @@ def _(node: Merge, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     return [*found, *_own_format(node)]
 
 
+def _partial(node: Merge | Concatenate, lowered: Lowered) -> list[str]:
+    """The names of the layers that join two, three … of more than two inputs."""
+    names = [f"{node.name}_part{number}" for number in range(len(node.inputs) - 2)]
+    for number, name in enumerate(names):
+        lowered.parts[name] = replace(node, name=name, inputs=node.inputs[: number + 2])
+    return names
+
+
 @_lower.register
 def _(node: Concatenate, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     rank = len(node.shape)
     if rank > 3:
         raise refuse(node, f"concatenation of {rank} axes", "1 to 3 axes")
-    ends = lowered.read(node)
-    parts = [f"{node.name}_part{number}" for number in range(len(ends) - 2)]
+    ends, parts = lowered.read(node), _partial(node, lowered)
     found, x = [], ends[0]
     for name, y in zip([*parts, node.name], ends[1:], strict=True):
         found.append(layers.concatenate(name, x, y, node.axis, rank))

@@ -12,8 +12,8 @@ from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls.layers import table_values
 from toolchain.hls.lower import Lowered
 from toolchain.hls.sufficiency import exact_bounds, find_shortfall, holds
-from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Table
-from toolchain.network.ranges import Range
+from toolchain.network.nodes import FixedPointNetwork, Input, Linear, MaxPool, Table
+from toolchain.network.ranges import Range, analyse, exact_range
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,13 @@ def correct_precisions(graph: Any, lowered: Lowered, network: FixedPointNetwork)
         plain = node.result.with_modes(Rounding.TRN, Overflow.WRAP)
         _set_result(port, _precision(plain, port.get_output_variable().type.precision))
     _keep_every_bit(graph, find_places(graph, lowered, network), network, bounds)
+    ranges = analyse(network)
+    for name, part in lowered.parts.items():
+        kind = graph.graph[name].get_output_variable().type.precision
+        exact = exact_range(part, [ranges[x] for x in part.inputs])
+        never = exact.lowest == exact.highest == 0  # a type far below the next one's grid would be read beyond its bits
+        form = FixedPoint(False, 1, 0) if never else exact.smallest_format()
+        _set_result(graph.graph[name], _precision(form, kind))
     _keep_handed_on(graph, lowered)
     _keep_every_sum(graph, network, bounds)
     _fit_tables(graph, network)
@@ -96,19 +103,23 @@ def _set_result(layer: Any, precision: Any) -> None:
 
 def _keep_handed_on(graph: Any, lowered: Lowered) -> None:
     """A layer that only hands words on has the type that it reads."""
-    for name in lowered.casts:
-        layer = graph.graph[name]
-        taken = layer.get_input_variable().type.precision
-        _set_result(layer, _precision(_format_of(taken).with_modes(Rounding.TRN, Overflow.WRAP), taken))
+    for layer in graph.graph.values():
+        if layer.name in lowered.casts or layer.class_name == "Reshape":
+            taken = layer.get_input_variable().type.precision
+            _set_result(layer, _precision(_format_of(taken).with_modes(Rounding.TRN, Overflow.WRAP), taken))
 
 
 def _keep_every_sum(graph: Any, network: FixedPointNetwork, bounds: dict[str, Range]) -> None:
-    """Accumulators that hold every sum."""
+    """Accumulators that hold every sum; a pooling's has the type of what it reads."""
     for node in network.nodes:
-        if isinstance(node, Linear) and node.name in graph.graph:
-            kind = graph.graph[node.name].attributes.get("accum_t")
-            if kind is not None and not holds(_format_of(kind.precision), bounds[node.name]):
-                kind.precision = _precision(bounds[node.name].smallest_format(), kind.precision)
+        if not isinstance(node, Linear | MaxPool) or node.name not in graph.graph:
+            continue
+        layer = graph.graph[node.name]
+        kind = layer.attributes.get("accum_t")
+        if isinstance(node, MaxPool):
+            kind.precision = copy.copy(layer.get_input_variable().type.precision)
+        elif kind is not None and not holds(_format_of(kind.precision), bounds[node.name]):
+            kind.precision = _precision(bounds[node.name].smallest_format(), kind.precision)
 
 
 def _fit_tables(graph: Any, network: FixedPointNetwork) -> None:

@@ -15,7 +15,15 @@ from conftest import ROOT, run_toolchain, write_small_project
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Commands that take minutes or need a set-up of their own; continuous integration runs the make targets themselves.
-LONG = ("toolchain build", "toolchain verify", "toolchain report", "toolchain tflite", "toolchain sweep", "python benchmarks/")
+LONG = (
+    "toolchain build",
+    "toolchain verify",
+    "toolchain report",
+    "toolchain tflite",
+    "toolchain sweep",
+    "toolchain widths",
+    "python benchmarks/",
+)
 
 
 def commands(page: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolchain.errors import UnsupportedModelError
+from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.model.folding import inference_graph
 from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import build_keras, graph_of, random_inputs
@@ -94,6 +94,14 @@ def test_widths_of_one_layer_are_its_own() -> None:
     assert network["shared"].kernel_format.width == 3
     assert network["value"].kernel_format.width == 8
     assert network["conv_relu"].result.width == 5
+
+
+def test_widths_of_a_layer_that_does_not_exist_are_refused() -> None:
+    keras = load_tensorflow().keras
+    section = QuantizeSection.model_validate({"layers": {"sharedd": {"weight_bits": 3}}})
+    with pytest.raises(ProjectError, match="sharedd") as caught:
+        quantized(graph_of(image_model(keras)), section)
+    assert "'shared'" in caught.value.hint
 
 
 def own_qkeras(keras: Any, kernel: Any, activation: Any) -> Any:

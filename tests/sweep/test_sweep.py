@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.errors import PreflightError, ProjectError
+from toolchain.project import load_project
 from toolchain.sweep.axes import Axis, overrides, parse_axes
 from toolchain.sweep.design import Design
 from toolchain.sweep.exploration import Exploration, Plan, check_axes, settings_of
 from toolchain.sweep.page import render
 from toolchain.sweep.search import Search, check_objectives, front, grid_size
+from toolchain.sweep.widths import Widths
 
 AXES = ("quantize.bits=4,6", "prune.final_sparsity=0.5:0.9")
 
@@ -158,6 +160,19 @@ def test_a_sweep_and_a_build_from_its_trial(tmp_path: Path) -> None:
     )
     assert again.returncode == 0
     assert "trial 0  " not in again.stderr  # nothing was built again
+
+
+@pytest.mark.slow
+def test_widths_are_the_fewest_within_the_loss(tmp_path: Path) -> None:
+    project = write_small_project(tmp_path)
+    done = run_toolchain("widths", str(project), "--loss", "0.2", "--json")
+    assert done.returncode in (0, 4), done.stderr
+    found = Widths.model_validate_json(done.stdout)
+    assert found.within is (done.returncode == 0)
+    assert found.chosen
+    assert found.after["lut_equivalent"] < found.before["lut_equivalent"]
+    (tmp_path / "more.toml").write_text((project / "project.toml").read_text() + "\n" + found.toml)
+    assert load_project(tmp_path / "more.toml").quantize.layers
 
 
 @pytest.mark.slow

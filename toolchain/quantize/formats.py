@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.errors import ProjectError, nearest
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.model.folding import KERNELS
 from toolchain.model.graph import Array, Graph, Layer, Tensor
@@ -52,8 +53,13 @@ def choose_formats(graph: Graph, inputs: Mapping[str, FloatArray], section: Quan
     under ``layer.format``.
 
     ``inputs`` maps input layers to the training part ``(samples, *shape)``. Integer bits come from the largest
-    magnitude there plus headroom.
+    magnitude there plus headroom. Raises ProjectError for a layer in ``section.layers`` that does not exist.
     """
+    for name in section.layers:
+        if name not in graph.layers:
+            raise ProjectError(
+                f"the model has no layer '{name}'", where=f"[quantize.layers.{name}]", hint=nearest(name, graph.layers)
+            )
     ranges = _ranges(graph, inputs)
     outputs = {out.layer for out in graph.outputs}
     formats: dict[str, FixedPoint] = {}

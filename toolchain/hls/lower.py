@@ -224,7 +224,8 @@ def _(node: Scale, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     (x,) = lowered.read(node)
     if layers.is_nothing(node):  # hls4ml would leave it out together with its result format
         return [plain("Cast", node.name, x), *_result(node)]
-    return [layers.scale(node, x), *_result(node)]
+    # Without a change of format behind it hls4ml would move it behind an addition that reads it.
+    return [layers.scale(node, x), *_own_format(node)]
 
 
 @_lower.register

@@ -18,6 +18,7 @@ from toolchain.network.compositions import (
     global_max_pool,
     layer_normalization,
     leaky_relu,
+    up_sampling,
 )
 from toolchain.network.compositions import softmax as softmax_of
 from toolchain.network.nodes import FixedPointNetwork
@@ -158,6 +159,7 @@ def compositions_network() -> FixedPointNetwork:
         average_pool(b, "same", x, Pooling((2,), (1,), ((0, 1),))),
         global_average_pool(b, "mean", x, NARROW),
         global_max_pool(b, "largest", x),
+        up_sampling(b, "twice", x, (2,)),
         softmax_of(b, "rows", x, softmax),
         softmax_of(b, "row", y, softmax),
         softmax_of(b, "plain_row", y, softmax, subtract_max=False),

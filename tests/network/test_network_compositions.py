@@ -25,6 +25,7 @@ from toolchain.network.compositions import (
     leaky_relu,
     reciprocal_words,
     softmax,
+    up_sampling,
 )
 from toolchain.network.recurrent import (
     RecurrentFormats,
@@ -70,6 +71,13 @@ def test_averages_are_exact_where_the_count_is_a_power_of_two() -> None:
     assert np.array_equal(y, x.mean(axis=1))
     x, y = values_of((3, 2, 2), lambda b, x: global_max_pool(b, "y", x))
     assert np.array_equal(y, x.max(axis=(1, 2)))
+
+
+def test_up_sampling_repeats() -> None:
+    x, y = values_of((3, 2), lambda b, x: up_sampling(b, "y", x, (3,)))
+    assert np.array_equal(y, x.repeat(3, axis=1))
+    x, y = values_of((3, 2, 2), lambda b, x: up_sampling(b, "y", x, (2, 3)))
+    assert np.array_equal(y, x.repeat(2, axis=1).repeat(3, axis=2))
 
 
 def test_other_averages_differ_by_the_rounding_of_one_constant() -> None:

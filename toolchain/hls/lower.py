@@ -197,10 +197,8 @@ def _(node: Convolution | DepthwiseConvolution, network: FixedPointNetwork, lowe
     _check_rank(node, shape)
     window = layers.hardware_kernel(node).shape[: len(node.strides)]
     _check_window(node, window, shape, node.padding)
-    point = window == (1, 1) and isinstance(node, Convolution)
-    if lowered.io_type == "io_stream" and len(window) == 2 and window[0] == 1 and node.strides[0] > 1 and not point:
-        # hls4ml's line buffer counts rows wrongly then
-        raise refuse(node, f"a window of {window} with strides {node.strides}", "two rows or more, or io_parallel")
+    if lowered.io_type == "io_stream":
+        _check_streamed(node, window)
     x, padding, added = lowered.ends[node.inputs[0]], node.padding, list[Layer]()
     if lowered.io_type == "io_stream" and any(map(any, padding)):
         # hls4ml inserts this layer too late: behind a fork it may pad what another layer reads.
@@ -261,16 +259,13 @@ def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
     x = network[node.inputs[0]]
     _check_rank(node, x.shape)
     end, shape, added = lowered.ends[x.name], x.shape, list[Layer]()
-    if any(map(any, node.padding)):
-        if x.result.signed and lowered.io_type == "io_stream":
-            raise refuse(node, "max pooling with padding of values that may be negative", "no padding, or io_parallel")
-        if not x.result.signed:
-            # hls4ml pads with the word that has the highest bit alone: for unsigned types that is no smallest one.
-            end, shape, added = _padded(node, end, shape, lowered)
-            node = replace(node, padding=((0, 0),) * len(node.window))
+    if any(map(any, node.padding)) and not x.result.signed:
+        # hls4ml pads with the word that has the highest bit alone: for unsigned types that is no smallest one.
+        end, shape, added = _padded(node, end, shape, lowered)
+        node = replace(node, padding=((0, 0),) * len(node.window))
     _check_window(node, node.window, shape, node.padding)
-    if lowered.io_type == "io_stream" and node.window != node.strides:
-        raise refuse(node, "overlapping or separate pooling windows", "strides = window under io_stream")
+    if lowered.io_type == "io_stream":
+        _check_streamed_pool(node)
     return [*added, layers.max_pool(node, end, shape)]
 
 
@@ -356,6 +351,21 @@ def _check_window(
     if any(taps > n for taps, n in zip(window, sizes, strict=True)):
         raise refuse(node, f"a window of {window} places over {tuple(sizes)}", "windows that fit into the padded input")
     assert all(output_length(n, k, 1, 1, (0, 0)) > 0 for n, k in zip(sizes, window, strict=True))
+
+
+def _check_streamed(node: Convolution | DepthwiseConvolution, window: tuple[int, ...]) -> None:
+    """hls4ml's line buffer counts the rows wrongly; a full convolution of one place goes another way."""
+    point = window == (1, 1) and isinstance(node, Convolution)
+    if len(window) == 2 and window[0] == 1 and node.strides[0] > 1 and not point:
+        raise refuse(node, f"a window of {window} with strides {node.strides}", "two rows or more, or io_parallel")
+
+
+def _check_streamed_pool(node: MaxPool) -> None:
+    """hls4ml's streaming pool asserts both."""
+    if any(map(any, node.padding)):
+        raise refuse(node, "max pooling with padding of values that may be negative", "no padding, or io_parallel")
+    if len(node.window) == 2 and node.window != node.strides:
+        raise refuse(node, "overlapping or separate pooling windows", "strides = window under io_stream")
 
 
 def _result(node: Linear) -> list[Layer]:

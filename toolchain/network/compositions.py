@@ -105,6 +105,20 @@ def global_average_pool(
     return b.reshape(name, average_pool(b, f"{name}_mean", x, pooling, result), (channels,), name)
 
 
+def up_sampling(b: NetworkBuilder, name: str, x: str, sizes: tuple[int, ...]) -> str:
+    """Each place of each axis but the channels ``sizes`` times over (Keras' ``nearest``)."""
+    *axes, channels = b.shape_of(x)
+    assert len(axes) == len(sizes)
+    todo = [axis for axis, size in enumerate(sizes) if size > 1]
+    for axis in todo:  # the places behind this axis side by side, n times: row-major, that is the axis n times as long
+        behind = int(np.prod([*axes[axis + 1 :], channels]))
+        rows = b.reshape(f"{name}_rows{axis}", x, (int(np.prod(axes[: axis + 1])), behind), name)
+        wide = b.concatenate(f"{name}_wide{axis}", (rows,) * sizes[axis], 1, None, name)
+        axes[axis] *= sizes[axis]
+        x = b.reshape(name if axis == todo[-1] else f"{name}_axis{axis}", wide, (*axes, channels), name)
+    return x
+
+
 def global_max_pool(b: NetworkBuilder, name: str, x: str) -> str:
     """The largest value over all axes but the channels: ``(channels,)``."""
     *axes, channels = b.shape_of(x)

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "toolchain"
 BASE = {"errors", "fixed_point", "project", "target", "results", "workspace"}
-STAGES = {"data", "model", "prune", "quantize", "hls", "verify", "estimate", "tflite", "report"}
+STAGES = {"data", "model", "prune", "quantize", "hls", "verify", "estimate", "tflite", "arm", "report"}
 #: What a stage may use of another room: the types and the one door to TensorFlow, never its stage.
 SHARED_ROOMS = {
     "data": {"data.samples", "data.evaluation"},

@@ -2,7 +2,7 @@
 
     data ─► train ─► prune ─► quantize ─┬─► hls ─► csim ─► verify ─┐
                                         ├─► estimate ──────────────┼─► report
-                                        └─► tflite ────────────────┘
+                                        └─► tflite ─► arm ─────────┘
 
 Each stage is a function of earlier results and its own section of the project; ``Workspace`` keeps what it made. Only
 the hls project and the C-simulation's words are read back from the published folder ``build/<target>/``, so that what
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolchain import preflight
-from toolchain.errors import BitMismatchError, ToolchainError, UnsupportedModelError
+from toolchain.errors import BitMismatchError, ExternalToolError, ToolchainError, UnsupportedModelError
 from toolchain.project import Project, Section
 from toolchain.publication import publish_unless_edited
 from toolchain.results import (
+    ArmResult,
     CsimResult,
     DataResult,
     EstimateResult,
@@ -48,6 +49,7 @@ _KERAS = ("tensorflow", "tf-keras", "keras", "numpy")
 _PRUNE = (*_KERAS, "tensorflow-model-optimization")
 _QUANTIZE = (*_KERAS, "qkeras")
 _HLS = ("hls4ml", "da4ml", "numpy")
+_ARM = ("numpy", "tflite-micro", "ethos-u-vela")
 
 Result = TypeVar("Result", bound=StageResult)
 
@@ -68,6 +70,7 @@ class Request:
     store: Path | None = None  # where stage results live; default: the project's build folder
     shared: bool = False  # other processes work on the store at the same time
     output: Path | None = None  # where the artefacts go; default: build/<target>
+    verify_on_arm: bool = False  # also where project.toml does not ask for it
     progress: Progress = no_progress
     stage_begins: Callable[[str], None] = _quiet
     waits: Callable[[], None] = _quiet
@@ -135,7 +138,7 @@ def _run_stages(outcome: Outcome) -> None:
     elif not fpga:
         _skip_fpga(outcome, wanted)
     if pruned and quantized and "tflite" in wanted:
-        _tflite(outcome, data, pruned, quantized)
+        _verify_on_arm(outcome, data, _tflite(outcome, data, pruned, quantized))
     if "report" in wanted:
         _report(outcome)
 
@@ -300,6 +303,36 @@ def _tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: 
         if not copy.exists() or file_digest(copy) != artefact.sha256:
             publish(result.folder / artefact.path, copy)
     return result
+
+
+def _verify_on_arm(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> None:
+    """Run the int8 artefact on emulated ARM cores when asked to; else show what an earlier run found of this file."""
+    from toolchain.arm.stage import int8_file, problems, verify_on_arm
+
+    request = outcome.request
+    artefact = int8_file(tflite)
+    asked = request.verify_on_arm or request.project.tflite.verify
+    if artefact is None:
+        outcome.skipped["arm"] = tflite.skipped.get("int8", "no int8 artefact was asked for")
+        if asked:
+            outcome.problems.append(UnsupportedModelError(outcome.skipped["arm"], where="arm: nothing to run"))
+        return
+    arm = request.target.arm
+    depends = {"tflite": outcome.keys["tflite"], "arm": _dump(arm) if arm else {}}
+    if not asked and not outcome.workspace.holds("arm", ArmResult, depends, _ARM):
+        outcome.skipped["arm"] = f"not run on ARM code: not asked for (toolchain tflite {request.project.name} --verify)"
+        return
+    try:
+        result = _stage(outcome, "arm", ArmResult, depends, _ARM, lambda job: verify_on_arm(data, tflite, arm, job))
+    except ExternalToolError as error:
+        outcome.skipped["arm"] = f"not run on ARM code: {error.problem}"
+        outcome.problems.append(error)
+        return
+    except BitMismatchError as error:
+        outcome.skipped["arm"] = f"not verified: {error.problem}"
+        outcome.problems.append(error)
+        return
+    outcome.problems.extend(problems(result))
 
 
 def _skip_fpga(outcome: Outcome, wanted: tuple[str, ...]) -> None:

@@ -169,6 +169,7 @@ class TfliteSection(Section):
     """``[tflite]``: the ARM artefacts."""
 
     kinds: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
+    verify: bool = Field(False, description="run the int8 artefact on emulated ARM cores in every build")
 
 
 class BudgetSection(Section):

@@ -303,3 +303,31 @@ class TfliteResult(StageResult):
     skipped: dict[str, str] = {}  # kind -> why it was not made
     equal_words_share: float | None = None  # int8 output words equal to the network's, rounded to the int8 grid
     largest_word_difference: int | None = None
+
+
+class ArmRun(Record):
+    """One execution of the int8 artefact on ARM code, and what its gates found. A difference is in output words (LSB)."""
+
+    architecture: str
+    cpu: str  # the core that was emulated
+    runtime: str  # with its version
+    kernels: str  # reference, builtin, or default (XNNPACK)
+    samples: int
+    words: int
+    machine_differences: int  # words unlike those of the same kernels on this machine
+    equal_words_share: float  # equal to the FixedPointNetwork's, rounded to the output port
+    largest_word_difference: int  # from the FixedPointNetwork's
+    allowed_word_difference: int
+    decisions: int | None  # samples outside the tie band; None for regression
+    different_decisions: int | None  # of those
+    failures: tuple[str, ...] = ()  # gates that do not hold, in words
+
+
+class ArmResult(StageResult):
+    """The int8 artefact run on emulated ARM cores. ``not_verified``: part -> why it was not."""
+
+    emulator: str
+    model_sha256: str
+    runs: tuple[ArmRun, ...]
+    not_verified: dict[str, str] = {}
+    seconds: float

@@ -88,6 +88,10 @@ class Workspace:
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             yield
 
+    def holds(self, name: str, kind: type[StageResult], depends: dict[str, Any], packages: tuple[str, ...]) -> bool:
+        """Whether a whole, undamaged result of stage ``name`` for ``depends`` is stored."""
+        return load_stored(self.build / ".stages" / name / stage_key(name, depends, packages), kind) is not None
+
     def _produce(self, folder: Path, produce: Callable[[Path], Result]) -> tuple[Result, bool]:
         partial = folder.with_name(folder.name + ".partial")
         remove(partial)

@@ -37,7 +37,6 @@ STAGE_HELP = {
     "csim": "Compile the HLS project with g++ and run it on the test part and the corner vectors.",
     "verify": "Compare hardware, integer network and QKeras model word by word.",
     "estimate": "Estimate DSP, BRAM, LUT, FF, latency and initiation interval.",
-    "tflite": "Write the ARM artefacts from the same integers.",
     "report": "Write report.json and report.html (the same as build).",
     "build": "Run all stages and write the report.",
 }
@@ -79,8 +78,8 @@ def request_for(project: str, target: str, overrides: list[str], until: str, res
     return Request(load_project(file, overrides), file.parent.resolve(), load_target(target), until, restore)
 
 
-def run_request(request: Request, as_json: bool) -> None:
-    """Run the pipeline, say what was made, and leave with the exit code of the first problem."""
+def run_request(request: Request, as_json: bool, say: Callable[[Outcome], None] | None = None) -> None:
+    """Run the pipeline, say what was made (``say``: more of it), and leave with the first problem's exit code."""
     from toolchain.pipeline import run
 
     display = Display(sys.stderr.isatty())
@@ -97,6 +96,8 @@ def run_request(request: Request, as_json: bool) -> None:
         )
     finally:
         display.close()
+    if say is not None:
+        say(outcome)
     _say_results(outcome, time.monotonic() - start)
     if as_json:
         print_json(_document(outcome))
@@ -126,7 +127,9 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         document: dict[str, Any] = outcome.report.model_dump(mode="json")
         return document
     name = outcome.request.until
+    arm = outcome.results.get("arm")
     return {
+        **({"arm": arm.model_dump(mode="json")} if arm else {}),
         "stage": name,
         "result": outcome.results[name].model_dump(mode="json"),
         "folder": str(outcome.results[name].folder),

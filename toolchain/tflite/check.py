@@ -27,6 +27,8 @@ class Agreement:
 
     outputs: Int8Array
     network_words: Words  # of the network's result, in its own format
+    expected: Int8Array  # the same, rounded to the output port's grid
+    default_outputs: Int8Array  # the default kernels' (XNNPACK) on this machine
     equal_words_share: float
     largest_word_difference: int
     proven_words: int  # the largest difference that can ever be, for any input
@@ -63,7 +65,9 @@ def check_file(path: Path, model: Int8Model, network: FixedPointNetwork, inputs:
                 f"the {name} are {found} words from the network's result; the formats allow {allowed}",
                 where=str(path), hint="please report this model",
             )  # fmt: skip
-    return Agreement(outputs, words, share, largest, proven, default_share, default_largest, bounds)
+    return Agreement(
+        outputs, words, expected, default.astype(np.int8), share, largest, proven, default_share, default_largest, bounds
+    )
 
 
 def network_words(network: FixedPointNetwork, model: Int8Model, inputs: Int8Array) -> Words:

@@ -33,6 +33,7 @@ from toolchain.tflite.lowering import lower
 from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.ports import choose_ports
 from toolchain.tflite.runtime import run_file
+from toolchain.tflite.vectors import write_vectors
 
 _FLOAT_TOLERANCE = 1e-4  # of the largest output: float32 sums in another order
 
@@ -40,8 +41,9 @@ _FLOAT_TOLERANCE = 1e-4  # of the largest output: float32 sums in another order
 def export(
     data: DataResult, pruned: PruneResult, quantized: QuantizeResult, section: TfliteSection, job: Job
 ) -> TfliteResult:
-    """Write ``model.float32.tflite``, ``model.int8.tflite``, ``model.int8.json`` (scales, bounds per layer) and
-    ``predictions.npz`` (per kind ``(samples, outputs)``, the test part, in the model's output units) into the folder.
+    """Write ``model.float32.tflite``, ``model.int8.tflite``, ``model.int8.json`` (scales, bounds per layer),
+    ``test_vectors.npz`` and ``predictions.npz`` (per kind ``(samples, outputs)``, the test part, in the model's output
+    units) into the folder.
 
     Both files are run and compared. A network without an exact int8 form is named in ``skipped``, with the reason.
     Raises BitMismatchError when a file's words are not the network's within what its formats allow.
@@ -107,7 +109,10 @@ def _export_int8(
     path = folder / "model.int8.tflite"
     path.write_bytes(to_bytes(model, {"network_sha256": storage.digest(network).encode()}))
     test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
-    agreement = check_file(path, model, network, np.concatenate([test, corner_inputs(model.input.grid, port.shape)]))
+    corners = corner_inputs(model.input.grid, port.shape)
+    inputs = np.concatenate([test, corners])
+    agreement = check_file(path, model, network, inputs)
+    write_vectors(folder, network, model, inputs, len(corners), agreement)
     outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
     saturated = _saturated(model.input.grid, samples.test.x)
     cost = PortCost(saturated, *_difference(network, data, samples.test.x, outputs))

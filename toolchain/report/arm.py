@@ -1,0 +1,32 @@
+"""The runs on ARM code in words."""
+
+from __future__ import annotations
+
+from toolchain.report.numerals import percent
+from toolchain.results import ArmResult, ArmRun
+
+KERNELS = {"default": "XNNPACK", "reference": "reference kernels", "builtin": "built-in kernels"}
+
+
+def arm_lines(found: ArmResult) -> tuple[str, ...]:
+    """One line for each run, then what was not verified."""
+    lines = [f"{run.architecture} ({run.cpu}), {run.runtime}, {KERNELS.get(run.kernels, run.kernels)}: {run_statement(run)}"
+             for run in found.runs]  # fmt: skip
+    return (*lines, *(f"not verified: {part}: {why}" for part, why in found.not_verified.items()))
+
+
+def run_statement(run: ArmRun) -> str:
+    """What one run showed."""
+    machine = (
+        f"all {run.words:,} words as on this machine"
+        if not run.machine_differences
+        else f"{run.machine_differences:,} of {run.words:,} words unlike this machine's"
+    )
+    network = (
+        f"{percent(run.equal_words_share)} equal to the network's, largest difference {run.largest_word_difference} LSB "
+        f"({run.allowed_word_difference} allowed)"
+    )
+    parts = [machine, network]
+    if run.decisions is not None:
+        parts.append(f"{run.different_decisions} of {run.decisions:,} decisions outside the tie band differ")
+    return "; ".join([*parts, *(f"FAILED: {failure}" for failure in run.failures)])

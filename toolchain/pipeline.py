@@ -313,14 +313,13 @@ def _verify_on_arm(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> 
     artefact = int8_file(tflite)
     asked = request.verify_on_arm or request.project.tflite.verify
     if artefact is None:
-        outcome.skipped["arm"] = tflite.skipped.get("int8", "no int8 artefact was asked for")
         if asked:
+            outcome.skipped["arm"] = tflite.skipped.get("int8", "no int8 artefact was asked for")
             outcome.problems.append(UnsupportedModelError(outcome.skipped["arm"], where="arm: nothing to run"))
         return
     arm = request.target.arm
     depends = {"tflite": outcome.keys["tflite"], "arm": _dump(arm) if arm else {}}
     if not asked and not outcome.workspace.holds("arm", ArmResult, depends, _ARM):
-        outcome.skipped["arm"] = f"not run on ARM code: not asked for (toolchain tflite {request.project.name} --verify)"
         return
     try:
         result = _stage(outcome, "arm", ArmResult, depends, _ARM, lambda job: verify_on_arm(data, tflite, arm, job))

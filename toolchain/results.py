@@ -306,7 +306,7 @@ class TfliteResult(StageResult):
 
 
 class ArmRun(Record):
-    """One execution of the int8 artefact on ARM code, and what its gates found. A difference is in output words (LSB)."""
+    """One execution of the int8 artefact on ARM code, and what its gates found. Differences are in output words."""
 
     architecture: str
     cpu: str  # the core that was emulated
@@ -314,7 +314,8 @@ class ArmRun(Record):
     kernels: str  # reference, builtin, or default (XNNPACK)
     samples: int
     words: int
-    machine_differences: int  # words unlike those of the same kernels on this machine
+    rounding: Literal["once", "twice", "to_even"]
+    machine_differences: int  # words unlike the prediction; for to_even unlike XNNPACK's on this machine
     equal_words_share: float  # equal to the FixedPointNetwork's, rounded to the output port
     largest_word_difference: int  # from the FixedPointNetwork's
     allowed_word_difference: int

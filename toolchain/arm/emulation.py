@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.arm.gates import Rounding
 from toolchain.arm.packages import Architecture, system
 from toolchain.arm.sysroot import Sysroot, find_emulator, python_program
 from toolchain.errors import BitMismatchError, ExternalToolError
@@ -21,11 +22,26 @@ Kernels = Literal["reference", "builtin", "default"]
 PROGRAM = Path(__file__).with_name("inference_program.py")
 _SECONDS = 900
 _PACKAGES = {"tflite-runtime": "tflite_runtime", "litert": "ai_edge_litert"}
-#: Runtimes that exist for each architecture, each with the kernels that it is run with.
-RUNS: dict[Architecture, dict[Runtime, tuple[Kernels, ...]]] = {
-    "aarch64": {"tflite-runtime": ("builtin",), "litert": ("reference", "default")},
-    "armv7": {"tflite-runtime": ("reference", "builtin")},
+#: Runtimes that exist for each architecture, the kernels that each is run with, and how those round (measured).
+RUNS: dict[Architecture, dict[Runtime, dict[Kernels, Rounding]]] = {
+    "aarch64": {
+        "tflite-runtime": {"reference": "twice", "builtin": "twice"},
+        "litert": {"reference": "once", "default": "to_even"},  # its built-in convolution rounds in yet another way
+    },
+    "armv7": {"tflite-runtime": {"reference": "twice", "builtin": "twice"}},
 }
+
+
+Grid = tuple[float, int]  # scale, zero point
+
+
+@dataclass(frozen=True, eq=False)
+class ArmOutputs:
+    """int8 words ``(samples, *shape)`` by kernels, and the grids of the ports as the runtime reads them."""
+
+    words: dict[Kernels, NDArray[Any]]
+    input: Grid
+    output: Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +71,11 @@ def runtime_version(sysroot: Sysroot, runtime: Runtime) -> str:
 
 def run_on_arm(
     emulator: Emulator, model: Path, inputs: NDArray[Any], runtime: Runtime, kernels: tuple[Kernels, ...]
-) -> dict[Kernels, NDArray[Any]]:
+) -> ArmOutputs:
     """The outputs ``(samples, *shape)`` of ``model`` for ``inputs (samples, *shape)`` with each of ``kernels``.
 
-    Raises ExternalToolError when the emulator fails or does not end, BitMismatchError when the runtime refuses the file.
+    Raises ExternalToolError when the emulator fails or does not end, BitMismatchError when the runtime refuses
+    the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -67,7 +84,9 @@ def run_on_arm(
         done = execute(emulator, [str(job)])
         if done.returncode:
             raise _failure(emulator, done, model)
-        return {name: _load(file, len(inputs)) for name, file in outputs.items()}
+        words = {name: _load(file, len(inputs)) for name, file in outputs.items()}
+        source, result = json.loads((place / "ports.json").read_text(encoding="utf-8"))
+        return ArmOutputs(words, (source[0], source[1]), (result[0], result[1]))
 
 
 def execute(
@@ -98,6 +117,7 @@ def _job(
     np.save(place / "inputs.npy", inputs, allow_pickle=False)
     content = {
         "runtime": runtime, "model": str(model.resolve()), "inputs": str(place / "inputs.npy"), "repeats": repeats,
+        "ports": str(place / "ports.json"),
         "runs": [{"kernels": name, "outputs": str(file)} for name, file in outputs.items()],
     }  # fmt: skip
     (place / "job.json").write_text(json.dumps(content), encoding="utf-8")
@@ -120,7 +140,7 @@ def _failure(emulator: Emulator, done: subprocess.CompletedProcess[str], model: 
 def _load(file: Path, samples: int) -> NDArray[Any]:
     try:
         found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, EOFError, ValueError):
         raise ExternalToolError("the emulated program left no whole result", where=file.name) from None
     if len(found) != samples:
         raise ExternalToolError(f"{len(found)} results for {samples} inputs", where=file.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,12 @@ from toolchain.errors import ExternalToolError
 from toolchain.results import FloatArray
 
 Task = Literal["regression", "binary", "multiclass"]
-#: Kernels that must give the same words on every machine. XNNPACK's may differ by its own rounding.
-EXACT_KERNELS = ("reference", "builtin", "micro", "plain_c")
-#: Output words that a result may be from the FixedPointNetwork's. XNNPACK rounds ties to even as QKeras does; the others
-#: round ties away from zero in every layer, which adds up.
-ALLOWED_DIFFERENCE = {"default": 1, "reference": 2, "builtin": 2, "micro": 2, "plain_c": 2}
+#: How kernels round a sum. ``once``: ties away from zero. ``twice``: halved with ties upward, then ties away from zero.
+#: ``to_even``: XNNPACK, ties to even. The first two are predicted word by word; XNNPACK's sums are float32's.
+Rounding = Literal["once", "twice", "to_even"]
+#: Output words that a result may be from the FixedPointNetwork's. XNNPACK rounds as QKeras does; the others round ties
+#: away from zero in every layer, which adds up.
+ALLOWED_DIFFERENCE: dict[Rounding, int] = {"to_even": 1, "once": 2, "twice": 2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +27,15 @@ class Vectors:
     """``test_vectors.npz`` of the stage ``tflite``: inputs and int8 words ``(samples, *shape)``, corners last."""
 
     inputs: NDArray[np.int8]
-    reference: NDArray[np.int8]
-    default: NDArray[np.int8]
+    once: NDArray[np.int8]
+    twice: NDArray[np.int8]
+    to_even: NDArray[np.int8]  # as this machine's XNNPACK gave them
     network: NDArray[np.int8]
     values: FloatArray
     scale: float
     zero_point: int
+    input_scale: float
+    input_zero_point: int
     real: int
 
 
@@ -51,24 +56,26 @@ def read_vectors(file: Path) -> Vectors:
     try:
         with np.load(file, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in Vectors.__dataclass_fields__}
-    except (OSError, ValueError, KeyError) as error:
-        raise ExternalToolError(f"cannot be read: {error}", where=file.name, hint="run the tflite stage again") from None
-    plain = {"scale": float(fields["scale"]), "zero_point": int(fields["zero_point"]), "real": int(fields["real"])}
-    return Vectors(**{**fields, **plain})
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        hint = "run the tflite stage again"
+        raise ExternalToolError(f"cannot be read: {error}", where=file.name, hint=hint) from None
+    scales = {name: float(fields[name]) for name in ("scale", "input_scale")}
+    counts = {name: int(fields[name]) for name in ("zero_point", "input_zero_point", "real")}
+    return Vectors(**{**fields, **scales, **counts})
 
 
-def examine(vectors: Vectors, found: NDArray[Any], kernels: str, task: Task) -> Findings:
-    """Hold the words ``found (samples, *shape)`` against every gate of ``kernels``."""
-    here = vectors.default if kernels == "default" else vectors.reference
+def examine(vectors: Vectors, found: NDArray[Any], rounding: Rounding, task: Task) -> Findings:
+    """Hold the words ``found (samples, *shape)`` of kernels that round so against every gate."""
+    here: NDArray[np.int8] = getattr(vectors, rounding)
     if found.shape != here.shape or found.dtype != np.int8:
         failure = f"the result is {found.dtype} {found.shape}, not int8 {here.shape}"
         return Findings(int(here.size), 0.0, 0, None, None, (failure,))
     machine = int(np.count_nonzero(found != here))
     difference = np.abs(found.astype(np.int64) - vectors.network)
-    largest, allowed = int(difference.max(initial=0)), ALLOWED_DIFFERENCE[kernels]
+    largest, allowed = int(difference.max(initial=0)), ALLOWED_DIFFERENCE[rounding]
     failures = []
-    if kernels in EXACT_KERNELS and machine:
-        failures.append(f"{machine} words differ from the same kernels' on this machine; {_first(found, here)}")
+    if rounding != "to_even" and machine:
+        failures.append(f"{machine} words are not what kernels that round {rounding} must give; {_first(found, here)}")
     if largest > allowed:
         worst = np.unravel_index(int(difference.argmax()), difference.shape)
         failures.append(

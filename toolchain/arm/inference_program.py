@@ -1,7 +1,8 @@
 """Runs on the ARM side, under its own Python and numpy: a TFLite file on int8 inputs. No other module is imported.
 
 Its one argument is a JSON file: ``runtime`` (``tflite-runtime`` or ``litert``), ``model``, ``inputs`` (.npy), ``runs``
-(``kernels`` and ``outputs`` for each), ``repeats`` (invocations of the first sample alone, instead of all at once).
+(``kernels`` and ``outputs`` for each), ``repeats`` (invocations of the first sample alone, instead of all at once),
+``ports`` (a JSON file to write: scale and zero point of input and output as the runtime reads them).
 """
 
 import json
@@ -36,6 +37,10 @@ def main():  # type: ignore[no-untyped-def]
         for _ in range(max(job["repeats"], 1)):
             interpreter.invoke()
         np.save(run["outputs"], interpreter.get_tensor(result["index"]))
+        with open(job["ports"], "w", encoding="utf-8") as stream:  # noqa: PTH123
+            json.dump(
+                [[float(scale), int(zero)] for scale, zero in (port["quantization"], result["quantization"])], stream
+            )
 
 
 main()  # type: ignore[no-untyped-call]

@@ -5,8 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from toolchain.arm.emulation import RUNS, Emulator, Kernels, Runtime, open_emulator, run_on_arm, runtime_version
-from toolchain.arm.gates import ALLOWED_DIFFERENCE, Task, Vectors, examine, read_vectors
+from toolchain.arm.emulation import (
+    RUNS,
+    ArmOutputs,
+    Emulator,
+    Kernels,
+    Runtime,
+    open_emulator,
+    run_on_arm,
+    runtime_version,
+)
+from toolchain.arm.gates import ALLOWED_DIFFERENCE, Rounding, Task, Vectors, examine, read_vectors
 from toolchain.arm.packages import ARCHITECTURES
 from toolchain.arm.sysroot import open_sysroot
 from toolchain.errors import BitMismatchError
@@ -72,21 +81,38 @@ def _check_file(model: Path, artefact: TfliteFile) -> None:
 
 
 def _run(
-    emulator: Emulator, model: Path, vectors: Vectors, plan: tuple[Runtime, tuple[Kernels, ...]], task: Task
+    emulator: Emulator, model: Path, vectors: Vectors, plan: tuple[Runtime, dict[Kernels, Rounding]], task: Task
 ) -> list[ArmRun]:
     runtime, kernels = plan
-    outputs = run_on_arm(emulator, model, vectors.inputs, runtime, kernels)
+    found_here = run_on_arm(emulator, model, vectors.inputs, runtime, tuple(kernels))
+    ports = _port_failures(vectors, found_here)
     runs = []
-    for name in kernels:
-        found = examine(vectors, outputs[name], name, task)
+    for name, rounding in kernels.items():
+        found = examine(vectors, found_here.words[name], rounding, task)
         runs.append(
             ArmRun(
                 architecture=emulator.sysroot.architecture, cpu=emulator.cpu,
                 runtime=f"{runtime} {runtime_version(emulator.sysroot, runtime)}", kernels=name,
+                rounding=rounding,
                 samples=len(vectors.inputs), words=int(vectors.network.size),
                 machine_differences=found.machine_differences, equal_words_share=found.equal_words_share,
-                largest_word_difference=found.largest_word_difference, allowed_word_difference=ALLOWED_DIFFERENCE[name],
-                decisions=found.decisions, different_decisions=found.different_decisions, failures=found.failures,
+                largest_word_difference=found.largest_word_difference,
+                allowed_word_difference=ALLOWED_DIFFERENCE[rounding],
+                decisions=found.decisions, different_decisions=found.different_decisions,
+                failures=(*ports, *found.failures),
             )
         )  # fmt: skip
     return runs
+
+
+def _port_failures(vectors: Vectors, found: ArmOutputs) -> tuple[str, ...]:
+    """The words may be right while the scales are wrong with which a user makes and reads them."""
+    expected = (
+        ("input", found.input, (vectors.input_scale, vectors.input_zero_point)),
+        ("output", found.output, (vectors.scale, vectors.zero_point)),
+    )
+    return tuple(
+        f"the {name} port's scale and zero point are {grid}, the words were made with {wanted}"
+        for name, grid, wanted in expected
+        if grid != wanted
+    )

@@ -43,7 +43,9 @@ def arm_setup(
     document: dict[str, Any] = {}
     for architecture in ARCHITECTURES:
         parts = system(architecture)
-        title = f"{architecture}: {parts.size_bytes / 1e6:.1f} MB, {distribution()}'s {parts.debian} packages and wheels"
+        title = (
+            f"{architecture}: {parts.size_bytes / 1e6:.1f} MB, {distribution()}'s {parts.debian} packages and wheels"
+        )
         sys.stderr.write(f"{title}; kept in {system_folder(architecture)}\n")
         for package in (*parts.debs, *parts.wheels):
             name = f"{package.name} {package.version}"

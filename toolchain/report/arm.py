@@ -10,21 +10,25 @@ KERNELS = {"default": "XNNPACK", "reference": "reference kernels", "builtin": "b
 
 def arm_lines(found: ArmResult) -> tuple[str, ...]:
     """One line for each run, then what was not verified."""
-    lines = [f"{run.architecture} ({run.cpu}), {run.runtime}, {KERNELS.get(run.kernels, run.kernels)}: {run_statement(run)}"
-             for run in found.runs]  # fmt: skip
+    lines = [f"{run_title(run)}: {run_statement(run)}" for run in found.runs]
     return (*lines, *(f"not verified: {part}: {why}" for part, why in found.not_verified.items()))
+
+
+def run_title(run: ArmRun) -> str:
+    """Core, runtime and kernels."""
+    return f"{run.architecture} ({run.cpu}), {run.runtime}, {KERNELS.get(run.kernels, run.kernels)}"
 
 
 def run_statement(run: ArmRun) -> str:
     """What one run showed."""
     machine = (
-        f"all {run.words:,} words as on this machine"
+        f"all {run.words:,} words as on x86-64"
         if not run.machine_differences
-        else f"{run.machine_differences:,} of {run.words:,} words unlike this machine's"
+        else f"{run.machine_differences:,} of {run.words:,} words not as on x86-64"
     )
     network = (
-        f"{percent(run.equal_words_share)} equal to the network's, largest difference {run.largest_word_difference} LSB "
-        f"({run.allowed_word_difference} allowed)"
+        f"{percent(run.equal_words_share)} equal to the network's, largest difference "
+        f"{run.largest_word_difference} LSB ({run.allowed_word_difference} allowed)"
     )
     parts = [machine, network]
     if run.decisions is not None:

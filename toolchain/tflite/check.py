@@ -25,6 +25,7 @@ from toolchain.tflite.runtime import run_file, run_tensors
 class Agreement:
     """int8 output words against the network's, rounded to the output port's grid, on the same input words."""
 
+    inputs: Int8Array
     outputs: Int8Array
     network_words: Words  # of the network's result, in its own format
     expected: Int8Array  # the same, rounded to the output port's grid
@@ -66,8 +67,9 @@ def check_file(path: Path, model: Int8Model, network: FixedPointNetwork, inputs:
                 where=str(path), hint="please report this model",
             )  # fmt: skip
     return Agreement(
-        outputs, words, expected, default.astype(np.int8), share, largest, proven, default_share, default_largest, bounds
-    )
+        inputs, outputs, words, expected, default.astype(np.int8), share, largest, proven, default_share,
+        default_largest, bounds,
+    )  # fmt: skip
 
 
 def network_words(network: FixedPointNetwork, model: Int8Model, inputs: Int8Array) -> Words:

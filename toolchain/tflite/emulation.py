@@ -23,20 +23,24 @@ from toolchain.tflite.operators import (
 _WHOLE = FixedPoint(True, 47, 0)  # exact for every int32 sum
 
 
-def emulate(model: Int8Model, inputs: Int8Array) -> dict[str, Int8Array]:
-    """The int8 words of every tensor, ``(samples, *shape)`` by tensor name, for int8 input words."""
+def emulate(model: Int8Model, inputs: Int8Array, always_twice: bool = False) -> dict[str, Int8Array]:
+    """The int8 words of every tensor, ``(samples, *shape)`` by tensor name, for int8 input words.
+
+    ``always_twice``: of kernels that round FULLY_CONNECTED twice too (TFLite to 2.14, TFLite Micro).
+    """
     words = {model.input.name: inputs.reshape(len(inputs), *model.input.shape)}
     for operator in model.operators:
         source = operator.input.grid.words_of(words[operator.input.name])
-        result = _apply(operator, source) + operator.output.grid.zero_point
+        result = _apply(operator, source, always_twice) + operator.output.grid.zero_point
         words[operator.output.name] = np.clip(result, -128, 127).astype(np.int8)
     return words
 
 
-def _apply(operator: Operator, x: Words) -> Words:
+def _apply(operator: Operator, x: Words, always_twice: bool) -> Words:
     if isinstance(operator, LinearOperator):
         total = sums(operator, x)
-        scale_down = scale_down_once if isinstance(operator.node, Dense) else scale_down_twice
+        once = isinstance(operator.node, Dense) and not always_twice
+        scale_down = scale_down_once if once else scale_down_twice
         columns = [scale_down(total[..., c], shift) for c, shift in enumerate(operator.shift)]
         result = np.stack(columns, axis=-1)
         return np.maximum(result, 0) if operator.relu else result

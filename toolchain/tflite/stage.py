@@ -112,7 +112,7 @@ def _export_int8(
     corners = corner_inputs(model.input.grid, port.shape)
     inputs = np.concatenate([test, corners])
     agreement = check_file(path, model, network, inputs)
-    write_vectors(folder, network, model, inputs, len(corners), agreement)
+    write_vectors(folder, network, model, agreement, len(corners))
     outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
     saturated = _saturated(model.input.grid, samples.test.x)
     cost = PortCost(saturated, *_difference(network, data, samples.test.x, outputs))

@@ -8,30 +8,31 @@ import numpy as np
 
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.check import Agreement
-from toolchain.tflite.grids import Int8Array
+from toolchain.tflite.emulation import emulate
 from toolchain.tflite.operators import Int8Model
 
 VECTORS_FILE = "test_vectors.npz"
 REAL_SAMPLES = 1000
 
 
-def write_vectors(
-    folder: Path, network: FixedPointNetwork, model: Int8Model, inputs: Int8Array, corners: int, found: Agreement
-) -> None:
-    """Write ``test_vectors.npz``: at most 1,000 real samples, evenly over the test part, then the ``corners`` last rows.
+def write_vectors(folder: Path, network: FixedPointNetwork, model: Int8Model, found: Agreement, corners: int) -> None:
+    """Write ``test_vectors.npz``: 1,000 real samples, evenly over the test part, then the last ``corners`` rows.
 
-    ``inputs (samples, *shape)`` int8; ``reference`` the reference kernels' int8 words, ``default`` those of the default
-    kernels on this machine, ``network`` the FixedPointNetwork's result rounded to the output port, ``values`` the
-    result itself (float64); ``scale``, ``zero_point`` of the output port and ``real``, the number of real samples.
+    ``inputs (samples, *shape)`` int8, and the int8 words that kernels must give which round ``once`` and ``twice``
+    (``kernels.py``); ``to_even`` what this machine's XNNPACK gave; ``network`` the FixedPointNetwork's result rounded
+    to the output port, ``values`` the result itself (float64); ``scale`` and ``zero_point`` of the output port,
+    ``input_scale`` and ``input_zero_point``; ``real``, the number of real samples.
     """
-    real = len(inputs) - corners
+    real = len(found.inputs) - corners
     chosen = np.linspace(0, real - 1, min(real, REAL_SAMPLES)).astype(np.int64)
-    rows = np.concatenate([chosen, np.arange(real, len(inputs))])
-    grid = model.output.grid
+    rows = np.concatenate([chosen, np.arange(real, len(found.inputs))])
+    grid, inputs = model.output.grid, found.inputs[rows]
     form = network[network.outputs[0]].result
     np.savez_compressed(
-        folder / VECTORS_FILE, allow_pickle=False, inputs=inputs[rows], reference=found.outputs[rows],
-        default=found.default_outputs[rows], network=found.expected[rows],
-        values=form.values_of(found.network_words[rows]), scale=np.float64(grid.scale),
+        folder / VECTORS_FILE, allow_pickle=False, inputs=inputs, once=found.outputs[rows],
+        twice=emulate(model, inputs, always_twice=True)[model.output.name], to_even=found.default_outputs[rows],
+        network=found.expected[rows], values=form.values_of(found.network_words[rows]), scale=np.float64(grid.scale),
+        input_scale=np.float64(model.input.grid.scale),
+        input_zero_point=np.int64(model.input.grid.zero_point),
         zero_point=np.int64(grid.zero_point), real=np.int64(len(chosen)),
     )  # fmt: skip

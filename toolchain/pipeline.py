@@ -302,6 +302,9 @@ def _tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: 
         copy = outcome.request.output_folder / artefact.path
         if not copy.exists() or file_digest(copy) != artefact.sha256:
             publish(result.folder / artefact.path, copy)
+    for name in ("model.int8.json", "test_vectors.npz", "plain_c"):
+        if (result.folder / name).exists():
+            publish(result.folder / name, outcome.request.output_folder / name)
     return result
 
 

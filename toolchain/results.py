@@ -331,4 +331,7 @@ class ArmResult(StageResult):
     model_sha256: str
     runs: tuple[ArmRun, ...]
     not_verified: dict[str, str] = {}
+    arena_bytes: int | None = None  # that TFLite Micro's interpreter used
+    plain_c_bytes: int | None = None  # code and constants of the generated C on Cortex-M3
+    plain_c_ram_bytes: int | None = None
     seconds: float

@@ -28,7 +28,7 @@ from toolchain.errors import ProjectError
 from toolchain.results import StageResult
 
 #: Files of this package that decide what a stage makes: code, templates, style, tables.
-SOURCE_SUFFIXES = (".py", ".cpp", ".h", ".json", ".j2", ".css")
+SOURCE_SUFFIXES = (".py", ".c", ".cpp", ".h", ".ld", ".json", ".j2", ".css")
 
 #: Results of one stage that are kept: enough for a sweep over targets and backends.
 KEPT = 40

@@ -20,6 +20,7 @@ from toolchain.arm.sysroot import is_set_up
 from toolchain.results import DataResult, Job, TfliteFile, TfliteResult
 from toolchain.tflite.check import check_file
 from toolchain.tflite.flatbuffer import to_bytes
+from toolchain.tflite.plain_c import write_plain_c
 from toolchain.tflite.vectors import write_vectors
 
 
@@ -39,6 +40,7 @@ def exported(folder: Path, bits: int = 8) -> TfliteResult:
     path = folder / "model.int8.tflite"
     path.write_bytes(to_bytes(model))
     write_vectors(folder, network, model, check_file(path, model, network, inputs), 9)
+    write_plain_c(folder / "plain_c", model)
     return recorded(folder)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from arm_cases import data_result, exported, job, need_emulation, recorded
 
+from toolchain.arm.bare_metal import COMPILER, EMULATOR
 from toolchain.arm.stage import problems, verify_on_arm
 from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.results import ArmResult
@@ -28,18 +30,30 @@ def verified(folder: Path) -> ArmResult:
     return verify_on_arm(data_result(), recorded(folder), None, job(folder))
 
 
+def cortex_m() -> set[tuple[str, str]]:
+    """The runs for Cortex-M that this machine has the tools for."""
+    found = set()
+    if find_spec("tflite_micro"):
+        found.add(("x86-64", "tflite-micro"))
+    if shutil.which(COMPILER) and shutil.which(EMULATOR):
+        found.add(("armv7-m", "generated"))
+    return found
+
+
 def test_every_runtime_on_every_core_gives_the_predicted_words(artefact: Path) -> None:
     need_emulation()
     found = verified(artefact)
     assert problems(found) == []
     assert {(run.architecture, run.runtime.split()[0]) for run in found.runs} == {
         ("aarch64", "tflite-runtime"), ("aarch64", "litert"), ("armv7", "tflite-runtime"),
+        *cortex_m(),
     }  # fmt: skip
     assert {run.rounding for run in found.runs} == {"once", "twice", "to_even"}
     for run in found.runs:
         assert run.machine_differences == 0
         assert run.samples == 209
         assert run.different_decisions == 0
+    assert len(found.not_verified) == 2 - len(cortex_m())
 
 
 def _weight(model: Any) -> None:

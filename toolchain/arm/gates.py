@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -37,6 +37,13 @@ class Vectors:
     input_scale: float
     input_zero_point: int
     real: int
+
+    def first(self, samples: int) -> Vectors:
+        """The first ``samples`` rows."""
+        rows = {
+            name: getattr(self, name)[:samples] for name in ("inputs", "once", "twice", "to_even", "network", "values")
+        }
+        return replace(self, **rows)
 
 
 @dataclass(frozen=True, slots=True)

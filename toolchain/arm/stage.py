@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolchain.arm.bare_metal import BOARD, CPU, run_bare_metal
 from toolchain.arm.emulation import (
     RUNS,
     ArmOutputs,
@@ -15,10 +17,11 @@ from toolchain.arm.emulation import (
     run_on_arm,
     runtime_version,
 )
-from toolchain.arm.gates import ALLOWED_DIFFERENCE, Rounding, Task, Vectors, examine, read_vectors
+from toolchain.arm.gates import ALLOWED_DIFFERENCE, Findings, Rounding, Task, Vectors, examine, read_vectors
+from toolchain.arm.micro import run_on_micro
 from toolchain.arm.packages import ARCHITECTURES
 from toolchain.arm.sysroot import open_sysroot
-from toolchain.errors import BitMismatchError
+from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.results import ArmResult, ArmRun, DataResult, Job, TfliteFile, TfliteResult
 from toolchain.target import Arm
 from toolchain.workspace import file_digest
@@ -48,9 +51,11 @@ def verify_on_arm(data: DataResult, tflite: TfliteResult, arm: Arm | None, job: 
     for place, (emulator, runtime, kernels) in enumerate(plan):
         job.progress(f"{emulator.sysroot.architecture} {runtime}", place, len(plan))
         runs += _run(emulator, model, vectors, (runtime, kernels), data.task)
+    cortex_m = _run_on_cortex_m(model, vectors, data.task)
     return ArmResult(
-        emulator=f"qemu {emulators[0].version}", model_sha256=artefact.sha256, runs=tuple(runs),
-        seconds=time.monotonic() - start,
+        emulator=f"qemu {emulators[0].version}", model_sha256=artefact.sha256, runs=(*runs, *cortex_m.runs),
+        not_verified=cortex_m.missing, arena_bytes=cortex_m.arena_bytes, plain_c_bytes=cortex_m.code_bytes,
+        plain_c_ram_bytes=cortex_m.ram_bytes, seconds=time.monotonic() - start,
     )  # fmt: skip
 
 
@@ -84,24 +89,15 @@ def _run(
     emulator: Emulator, model: Path, vectors: Vectors, plan: tuple[Runtime, dict[Kernels, Rounding]], task: Task
 ) -> list[ArmRun]:
     runtime, kernels = plan
-    found_here = run_on_arm(emulator, model, vectors.inputs, runtime, tuple(kernels))
-    ports = _port_failures(vectors, found_here)
+    outputs = run_on_arm(emulator, model, vectors.inputs, runtime, tuple(kernels))
+    ports = _port_failures(vectors, outputs)
+    core = Core(emulator.sysroot.architecture, emulator.cpu)
+    title = f"{runtime} {runtime_version(emulator.sysroot, runtime)}"
     runs = []
     for name, rounding in kernels.items():
-        found = examine(vectors, found_here.words[name], rounding, task)
-        runs.append(
-            ArmRun(
-                architecture=emulator.sysroot.architecture, cpu=emulator.cpu,
-                runtime=f"{runtime} {runtime_version(emulator.sysroot, runtime)}", kernels=name,
-                rounding=rounding,
-                samples=len(vectors.inputs), words=int(vectors.network.size),
-                machine_differences=found.machine_differences, equal_words_share=found.equal_words_share,
-                largest_word_difference=found.largest_word_difference,
-                allowed_word_difference=ALLOWED_DIFFERENCE[rounding],
-                decisions=found.decisions, different_decisions=found.different_decisions,
-                failures=(*ports, *found.failures),
-            )
-        )  # fmt: skip
+        found = examine(vectors, outputs.words[name], rounding, task)
+        run = _record(core, title, (name, rounding), found, vectors)
+        runs.append(run.model_copy(update={"failures": (*ports, *run.failures)}))
     return runs
 
 
@@ -116,3 +112,63 @@ def _port_failures(vectors: Vectors, found: ArmOutputs) -> tuple[str, ...]:
         for name, grid, wanted in expected
         if grid != wanted
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Whose code was run."""
+
+    architecture: str
+    cpu: str
+
+
+@dataclass
+class CortexM:
+    """The runs for Cortex-M and what they need; ``missing``: part -> why it was not run."""
+
+    runs: list[ArmRun] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    arena_bytes: int | None = None
+    code_bytes: int | None = None
+    ram_bytes: int | None = None
+
+
+def _run_on_cortex_m(model: Path, vectors: Vectors, task: Task) -> CortexM:
+    """TFLite Micro's interpreter, and the generated C bare-metal; each only where its tools are installed."""
+    found = CortexM()
+    try:
+        micro = run_on_micro(model, vectors.inputs)
+        core, title = Core("x86-64", "interpreter for Cortex-M"), f"tflite-micro {micro.version}"
+        kernels: tuple[str, Rounding] = ("reference", "twice")
+        findings = examine(vectors, micro.words, "twice", task)
+        found.runs.append(_record(core, title, kernels, findings, vectors))
+        found.arena_bytes = micro.arena_bytes
+    except ExternalToolError as error:
+        found.missing["TFLite Micro"] = f"{error.where} {error.problem}"
+    try:
+        metal = run_bare_metal(model.parent / "plain_c", vectors.inputs, vectors.twice.shape[1:])
+        part = vectors.first(len(metal.words))
+        core, title = Core("armv7-m", f"{CPU}, bare-metal on {BOARD}"), f"generated C, {metal.compiler}"
+        findings = examine(part, metal.words, "twice", task)
+        found.runs.append(_record(core, title, ("generated", "twice"), findings, part))
+        found.code_bytes, found.ram_bytes = metal.code_bytes, metal.ram_bytes
+    except ExternalToolError as error:
+        found.missing["bare-metal Cortex-M3"] = f"{error.where} {error.problem}"
+    return found
+
+
+def _record(
+    core: Core,
+    runtime: str,
+    kernels: tuple[str, Rounding],
+    found: Findings,
+    vectors: Vectors,
+) -> ArmRun:
+    name, rounding = kernels
+    return ArmRun(
+        architecture=core.architecture, cpu=core.cpu, runtime=runtime, kernels=name, rounding=rounding,
+        samples=len(vectors.inputs), words=int(vectors.network.size), machine_differences=found.machine_differences,
+        equal_words_share=found.equal_words_share, largest_word_difference=found.largest_word_difference,
+        allowed_word_difference=ALLOWED_DIFFERENCE[rounding], decisions=found.decisions,
+        different_decisions=found.different_decisions, failures=found.failures,
+    )  # fmt: skip

@@ -5,12 +5,22 @@ from __future__ import annotations
 from toolchain.report.numerals import percent
 from toolchain.results import ArmResult, ArmRun
 
-KERNELS = {"default": "XNNPACK", "reference": "reference kernels", "builtin": "built-in kernels"}
+KERNELS = {
+    "default": "XNNPACK",
+    "reference": "reference kernels",
+    "builtin": "built-in kernels",
+    "generated": "bare-metal",
+}
 
 
 def arm_lines(found: ArmResult) -> tuple[str, ...]:
     """One line for each run, then what was not verified."""
     lines = [f"{run_title(run)}: {run_statement(run)}" for run in found.runs]
+    if found.arena_bytes is not None:
+        lines.append(f"TFLite Micro uses {found.arena_bytes:,} bytes of its arena")
+    if found.plain_c_bytes is not None:
+        ram = f"{found.plain_c_ram_bytes:,} bytes of RAM"
+        lines.append(f"generated C on Cortex-M3: {found.plain_c_bytes:,} bytes of code and constants, {ram}")
     return (*lines, *(f"not verified: {part}: {why}" for part, why in found.not_verified.items()))
 
 

@@ -25,12 +25,14 @@ from toolchain.results import (
     TfliteResult,
 )
 from toolchain.tflite.check import Agreement, check_file
+from toolchain.tflite.companions import C_ARRAY, add_metadata, write_c_array
 from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.float32 import convert_keras_file
 from toolchain.tflite.grids import Grid, Int8Array
 from toolchain.tflite.lowering import lower
 from toolchain.tflite.operators import NotExpressibleError
+from toolchain.tflite.plain_c import write_plain_c
 from toolchain.tflite.ports import choose_ports
 from toolchain.tflite.runtime import run_file
 from toolchain.tflite.vectors import write_vectors
@@ -41,9 +43,9 @@ _FLOAT_TOLERANCE = 1e-4  # of the largest output: float32 sums in another order
 def export(
     data: DataResult, pruned: PruneResult, quantized: QuantizeResult, section: TfliteSection, job: Job
 ) -> TfliteResult:
-    """Write ``model.float32.tflite``, ``model.int8.tflite``, ``model.int8.json`` (scales, bounds per layer),
-    ``test_vectors.npz`` and ``predictions.npz`` (per kind ``(samples, outputs)``, the test part, in the model's output
-    units) into the folder.
+    """Write ``model.float32.tflite``, ``model.int8.tflite``, ``model.int8.json`` (scales, bounds per layer, metadata),
+    ``test_vectors.npz``, ``plain_c/`` and ``predictions.npz`` (per kind ``(samples, outputs)``, the test part, in the
+    model's output units) into the folder.
 
     Both files are run and compared. A network without an exact int8 form is named in ``skipped``, with the reason.
     Raises BitMismatchError when a file's words are not the network's within what its formats allow.
@@ -113,11 +115,14 @@ def _export_int8(
     inputs = np.concatenate([test, corners])
     agreement = check_file(path, model, network, inputs)
     write_vectors(folder, network, model, agreement, len(corners))
+    write_plain_c(folder / "plain_c", model)
+    write_c_array(path, folder / "plain_c" / C_ARRAY)
     outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
     saturated = _saturated(model.input.grid, samples.test.x)
     cost = PortCost(saturated, *_difference(network, data, samples.test.x, outputs))
     statement = describe(network, model, agreement, cost)
     write_description(folder / "model.int8.json", network, model, agreement)
+    add_metadata(folder / "model.int8.json", path, data)
     return agreement, outputs, statement
 
 

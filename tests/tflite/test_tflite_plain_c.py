@@ -1,0 +1,100 @@
+"""The generated C: every word as predicted, compiled by whatever compiler is here, for this machine and for ARM."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tflite_networks import convolution_network, dense_network, lowered
+
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
+from toolchain.network.builder import NetworkBuilder
+from toolchain.network.nodes import FixedPointNetwork
+from toolchain.tflite.companions import write_c_array
+from toolchain.tflite.emulation import emulate
+from toolchain.tflite.plain_c import write_plain_c
+
+MAIN = """
+#include <stdio.h>
+#include "model.h"
+int main(void) {
+  static int8_t x[MODEL_INPUT_SIZE], y[MODEL_OUTPUT_SIZE];
+  while (fread(x, 1, sizeof x, stdin) == sizeof x) { model_invoke(x, y); fwrite(y, 1, sizeof y, stdout); }
+  return 0;
+}
+"""
+COMPILERS = {"gcc": [], "aarch64-linux-gnu-gcc": ["qemu-aarch64"], "arm-linux-gnueabihf-gcc": ["qemu-arm"]}
+
+
+def image_network() -> FixedPointNetwork:
+    """Conv2D stride 2 with uneven padding, ReLU, a 4-bit signed format (limits), Dense."""
+    rng = np.random.default_rng(5)
+    builder = NetworkBuilder("image")
+    weights = FixedPoint(True, 0, 5)
+    modes = (Rounding.RND_CONV, Overflow.SAT)
+    x = builder.input("x", (7, 6, 2), FixedPoint(True, 2, 5, *modes))
+    kernel, bias = rng.integers(-31, 32, (3, 2, 2, 3)), rng.integers(-31, 32, (3,))
+    x = builder.convolution("conv", x, kernel, weights, bias, weights, strides=(2, 2), padding=((1, 1), (0, 1)))
+    x = builder.requantize("cut", x, FixedPoint(True, 1, 2, *modes))
+    x = builder.reshape("flat", x, (int(np.prod(builder.shape_of(x))),))
+    return builder.build((builder.dense("out", x, rng.integers(-31, 32, (*builder.shape_of(x), 2)), weights),))
+
+
+def networks() -> dict[str, FixedPointNetwork]:
+    form = FixedPoint(True, 0, 4, Rounding.RND_CONV, Overflow.SAT)
+    return {
+        "conv1d": convolution_network(padding=(2, 1)),
+        "conv2d": image_network(),
+        "narrow input": dense_network(np.arange(-6, 6).reshape(4, 3), np.array([3, -4, 5]), form, relu=False),
+    }
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_word_is_as_predicted(tmp_path: Path, compiler: str) -> None:
+    run = COMPILERS[compiler]
+    for tool in (compiler, *run):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    for name, network in networks().items():
+        folder = tmp_path / name.replace(" ", "_")
+        model, inputs = lowered(network, samples=300)
+        write_plain_c(folder, model)
+        (folder / "main.c").write_text(MAIN)
+        flags = ["-std=c99", "-O1", "-static", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
+        sources = [str(folder / "main.c"), str(folder / "model.c")]
+        subprocess.run([compiler, *flags, *sources, "-o", str(folder / "run")], check=True)
+        done = subprocess.run([*run, str(folder / "run")], input=inputs.tobytes(), capture_output=True, check=True)
+        expected = emulate(model, inputs, always_twice=True)[model.output.name]
+        found = np.frombuffer(done.stdout, np.int8).reshape(expected.shape)
+        assert np.array_equal(found, expected), name
+
+
+def test_the_c_array_holds_the_files_bytes(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    content = bytes(range(256)) * 3 + b"\x00\x01"
+    (tmp_path / "model.int8.tflite").write_bytes(content)
+    write_c_array(tmp_path / "model.int8.tflite", tmp_path / "model_data.h")
+    main = (
+        '#include <cstdio>\n#include "model_data.h"\nint main() { fwrite(model_data, 1, sizeof model_data, stdout); }\n'
+    )
+    (tmp_path / "main.cpp").write_text(main)
+    subprocess.run(["g++", str(tmp_path / "main.cpp"), "-o", str(tmp_path / "run")], check=True)
+    assert subprocess.run([str(tmp_path / "run")], capture_output=True, check=True).stdout == content
+
+
+def test_the_description_names_ports_file_and_data(tmp_path: Path) -> None:
+    from test_tflite_stage import run_stage, stage_inputs
+
+    inputs = stage_inputs(tmp_path, convolution_network(bits=6))
+    run_stage(inputs, tmp_path / "tflite", "int8")
+    found = json.loads((tmp_path / "tflite" / "model.int8.json").read_text())
+    size = (tmp_path / "tflite" / "model.int8.tflite").stat().st_size
+    assert found["file"]["size_bytes"] == size > found["file"]["gzip_bytes"] > 0
+    assert found["file"]["signature"] == "serving_default"
+    assert found["data"]["sha256"] == inputs.data.sha256
+    assert (tmp_path / "tflite" / "plain_c" / "model_data.h").is_file()

@@ -40,6 +40,8 @@ HEAVY = {
     "da4ml": {"hls", "estimate"},
     "pandas": {"data"},
     "arch": {"data"},
+    "pyarrow": {"data"},
+    "requests": {"data"},
     "optuna": {"sweep"},
     "ray": {"sweep"},
 }

@@ -82,19 +82,48 @@ class TrainSection(Section):
 
 
 class PruneSection(Section):
-    """``[prune]``: TFMOT PolynomialDecay to ``final_sparsity``, then structured removal, then fine-tuning."""
+    """``[prune]``: weights to ``final_sparsity`` by a strategy, then structured removal, then fine-tuning."""
 
+    strategy: Literal["gradual", "one_shot", "iterative", "lottery_ticket"] = Field(
+        "gradual",
+        description="gradual: while training; the others: pruning, then fine-tuning",
+    )
+    weight_criterion: Literal["magnitude", "taylor", "hessian", "movement", "hardware"] = Field(
+        "magnitude", description="importance of a weight"
+    )
+    scope: Literal["layer", "network"] = Field("layer", description="network: one threshold over all kernels")
+    block: tuple[Positive, Positive] = Field((1, 1), description="rows x columns of a kernel pruned together")
+    percentile: float | None = Field(
+        None, ge=0, lt=100, description="one_shot: keep |w| > P_percentile of each kernel, instead of final_sparsity"
+    )
     structured_sparsity: Fraction = Field(0.0, description="fraction of neurons/filters removed from every group")
     criterion: Literal["l1", "l2"] = Field("l2", description="importance of a neuron or filter: norm of its weights")
-    schedule: Literal["polynomial", "constant"] = "polynomial"
+    schedule: Literal["polynomial", "constant", "linear", "cubic", "exponential"] = Field(
+        "polynomial", description="gradual: how sparsity grows"
+    )
     power: float = Field(3.0, gt=0, description="polynomial decay exponent; 3 is TFMOT's cubic")
+    rate: float = Field(5.0, gt=0, description="exponential: 1 - exp(-rate t), t from 0 to 1")
     initial_sparsity: Fraction = 0.0
     final_sparsity: Fraction = Field(0.75, description="fraction of zeros in every kernel")
+    sparsities: dict[str, Fraction] = Field(default_factory=dict, description="final_sparsity of single layers")
     begin_step: int = Field(0, ge=0, description="first training step at which weights are pruned")
     end_step: int | None = Field(None, ge=1, description="step at which final_sparsity is reached; default: 2/3 of all")
     frequency: Positive = Field(10, description="steps between two updates of the mask")
-    epochs: Positive = 30
-    learning_rate_factor: float = Field(0.5, gt=0, description="times train.learning_rate")
+    epochs: Positive = Field(30, description="of gradual pruning; of the tickets' training")
+    learning_rate_factor: float = Field(0.5, gt=0, description="gradual: times train.learning_rate")
+    pruned_share: Share = Field(
+        0.2, description="iterative, lottery_ticket: share of what is left that goes in a round"
+    )
+    rewind_epoch: int = Field(0, ge=0, description="lottery_ticket: 0 rewinds to initialisation, k to epoch k")
+    fine_tune_share: float = Field(0.2, gt=0, le=1, description="epochs of fine-tuning in a round, of [prune] epochs")
+    fine_tune_learning_rate_factor: float = Field(0.1, gt=0, description="fine-tuning: times train.learning_rate")
+    distillation: float = Field(0.0, ge=0, le=1, description="weight of the dense model's outputs in the loss")
+    temperature: float = Field(2.0, gt=0, description="distillation of classes: softens both outputs")
+    sensitivity: bool = Field(False, description="measure each layer alone, and set its target by accuracy_loss")
+    accuracy_loss: float | None = Field(
+        None, gt=0, lt=1, description="stop before the metric on the validation part is relatively worse than this"
+    )
+    hardware_bits: int = Field(8, ge=2, le=16, description="weight_criterion = 'hardware': width of the weights")
     skip: tuple[str, ...] = Field((), description="layers that are not pruned")
 
     @model_validator(mode="after")
@@ -103,6 +132,26 @@ class PruneSection(Section):
             raise ValueError("initial_sparsity must not exceed final_sparsity")
         if self.end_step is not None and self.end_step <= self.begin_step:
             raise ValueError("end_step must come after begin_step")
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> PruneSection:
+        if self.percentile is not None and (self.strategy != "one_shot" or self.weight_criterion != "magnitude"):
+            raise ValueError("percentile needs strategy = 'one_shot' and weight_criterion = 'magnitude'")
+        if self.percentile is not None and (self.block != (1, 1) or self.scope == "network" or self.sparsities):
+            raise ValueError("percentile is a rule for each kernel's single weights: no block, scope or sparsities")
+        if self.scope == "network" and self.sparsities:
+            raise ValueError("scope = 'network' has one threshold: no sparsities of single layers")
+        if self.accuracy_loss is not None and self.strategy == "gradual" and not self.sensitivity:
+            raise ValueError(
+                "accuracy_loss needs strategy = 'one_shot', 'iterative' or 'lottery_ticket', or sensitivity"
+            )
+        if self.sensitivity and (self.accuracy_loss is None or self.scope == "network" or self.percentile is not None):
+            raise ValueError(
+                "sensitivity sets layers' targets by accuracy_loss: give it; no scope 'network', percentile"
+            )
+        if self.rewind_epoch >= self.epochs:
+            raise ValueError("rewind_epoch must lie before the last of epochs")
         return self
 
 

@@ -152,6 +152,40 @@ class RemovedGroup(Record):
     after: int
 
 
+class LayerSaving(Record):
+    """One kernel before and after pruning; zeros cost nothing."""
+
+    layer: str
+    multipliers_before: int  # kernel weights that are not zero: each is a multiplier when nothing is reused
+    multipliers: int
+    macs_before: int  # multiply-accumulates for one sample
+    macs: int
+
+
+class LayerSensitivity(Record):
+    """The metric on the validation part when this kernel alone is pruned, without fine-tuning."""
+
+    layer: str
+    sparsities: tuple[float, ...]
+    metric: tuple[float, ...]
+
+
+class PruneMeasures(Record):
+    """What pruning saved and what it cost, before and after; the metric is the task's on the validation part."""
+
+    strategy: str
+    final_sparsity: float  # that was reached: below the asked-for one where accuracy_loss ended it
+    compression_ratio: float  # parameters before / parameters left that are not pruned zeros
+    mac_reduction: float  # fraction of the multiply-accumulates that is gone
+    metric: str
+    metric_before: float
+    metric_after: float
+    retention: float  # accuracy after / before; of an error before / after: 1 is no loss
+    layers: tuple[LayerSaving, ...]
+    sensitivity: tuple[LayerSensitivity, ...] = ()
+    targets: dict[str, float] = {}  # sparsity by kernel, where sensitivity set it
+
+
 class PruneResult(ModelResult):
     """A pruned float model, zeros in place; ``masks.npz`` has a boolean array per pruned layer (False: zero)."""
 
@@ -159,6 +193,7 @@ class PruneResult(ModelResult):
     remaining_sparsity: float  # zeros / weights over the kernels that are left
     parameters_before: int
     removed: tuple[RemovedGroup, ...]
+    measures: PruneMeasures | None = None
 
 
 class QuantizeResult(ModelResult):

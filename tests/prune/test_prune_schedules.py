@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from toolchain.prune.schedules import Steps, first_resting_epoch, sparsity_at, s
 
 
 @pytest.mark.parametrize("power", [1.0, 3.0])
-@pytest.mark.parametrize("schedule", ["polynomial", "constant"])
+@pytest.mark.parametrize("schedule", ["polynomial", "constant", "linear", "cubic", "exponential"])
 def test_our_formula_is_what_tfmot_computes(schedule: str, power: float) -> None:
     tf = load_tensorflow()
     section = PruneSection(
@@ -28,9 +30,25 @@ def test_our_formula_is_what_tfmot_computes(schedule: str, power: float) -> None
             updates.append(step)
             assert float(sparsity) == pytest.approx(sparsity_at(step, section, steps), abs=1e-6)
     assert updates[0] == 5
-    if schedule == "polynomial":
+    if schedule != "constant":
         assert updates == list(range(5, 46, 4))
         assert sparsity_at(updates[-1], section, steps) == 0.8
+
+
+@given(st.floats(0, 1), st.floats(0, 0.98), st.floats(0.5, 9))
+def test_each_curve_is_its_formula(t: float, final: float, alpha: float) -> None:
+    def at(schedule: str, **options: float) -> float:
+        section = PruneSection(schedule=schedule, final_sparsity=final, **options)
+        return sparsity_at(round(t * 1000), section, Steps(0, 1000, 1500))
+
+    t = round(t * 1000) / 1000
+    assert at("linear") == pytest.approx(final * t, abs=1e-14)
+    assert at("cubic") == pytest.approx(final * (1 - (1 - t) ** 3), abs=1e-14)
+    assert at("polynomial", power=alpha) == pytest.approx(final * (1 - (1 - t) ** alpha), abs=1e-14)
+    assert at("exponential", rate=alpha) == pytest.approx(
+        final * (1 - math.exp(-alpha * t)) if t < 1 else final, abs=1e-14
+    )
+    assert at("constant") == final
 
 
 @given(st.integers(1, 60), st.integers(1, 500), st.integers(1, 64), st.integers(0, 200), st.integers(1, 50))

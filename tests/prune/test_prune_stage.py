@@ -160,7 +160,7 @@ def test_a_dead_model_is_refused(
     def kill(graph: Graph, *_: object) -> Graph:
         return with_kernels(graph, {"forecast": kernels_of(graph)["forecast"] * 0})
 
-    monkeypatch.setattr("toolchain.prune.stage.prune_weights", kill)
+    monkeypatch.setattr("toolchain.prune.weights.prune_weights", kill)
     monkeypatch.setattr("toolchain.prune.stage.fine_tune", lambda graph, *_: graph)
     with pytest.raises(ProjectError, match="same output for every training sample") as caught:
         _prune(trained, tmp_path / "p")

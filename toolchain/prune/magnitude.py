@@ -20,13 +20,11 @@ WRAPPED = ("Dense", "Conv1D", "Conv2D", "QDense", "QConv1D", "QConv2D")
 def prune_weights(
     graph: Graph, samples: Samples, section: PruneSection, plan: training.Training, job: Job
 ) -> Graph:  # fmt: skip
-    """The graph with at least ``ceil(final_sparsity * n)`` zeros in every kernel that is not in ``section.skip``.
+    """The graph with at least ``ceil(sparsity * n)`` zeros in every kernel that is not in ``section.skip``.
 
     Trained with growing masks by TFMOT; of the epochs after the mask has come to rest, the one with the best validation
     loss. Biases are never pruned. Raises ProjectError when the schedule does not fit into the epochs.
     """
-    if section.final_sparsity == 0:
-        return graph
     steps = schedules.steps_for(section, len(samples.train.x), plan.batch_size)
     model = _wrapped(graph, section, steps)
     training.compile_model(model, plan, len(samples.train.x))
@@ -54,7 +52,9 @@ def _wrapped(graph: Graph, section: PruneSection, steps: schedules.Steps) -> Any
     def wrap(layer: Any) -> Any:
         # the layer itself and not a copy: it keeps its weights
         return (
-            tfmot.prune_low_magnitude(layer, schedules.tfmot_schedule(section, steps)) if layer.name in names else layer
+            tfmot.prune_low_magnitude(layer, schedules.tfmot_schedule(_for_layer(section, layer.name), steps))
+            if layer.name in names
+            else layer
         )
 
     return keras.models.clone_model(plain, clone_function=wrap)
@@ -65,6 +65,25 @@ def apply_masks(graph: Graph, section: PruneSection) -> Graph:
     changed = {}
     for key, kernel in kernels_of(graph).items():
         if key.split("/")[0] not in section.skip:
-            changed[key] = kernel * masks.exact_mask(kernel, section.final_sparsity)
-            assert (changed[key] == 0).sum() >= masks.wanted_zeros(kernel.size, section.final_sparsity), key
+            sparsity = target_of(section, key)
+            changed[key] = kernel * masks.exact_mask(kernel, sparsity)
+            assert (changed[key] == 0).sum() >= masks.wanted_zeros(kernel.size, sparsity), key
     return with_kernels(graph, changed)
+
+
+def target_of(section: PruneSection, key: str) -> float:
+    """The sparsity that a kernel is to reach: its own or its layer's in ``sparsities``, else ``final_sparsity``."""
+    return section.sparsities.get(key, section.sparsities.get(key.split("/")[0], section.final_sparsity))
+
+
+def suits(section: PruneSection) -> bool:
+    """Whether TFMOT's wrapper can do all that the section asks for; ``strategies.gradual`` does the rest."""
+    plain = section.weight_criterion == "magnitude" and section.scope == "layer" and section.block == (1, 1)
+    return section.strategy == "gradual" and plain and not section.distillation
+
+
+def _for_layer(section: PruneSection, name: str) -> PruneSection:
+    found = target_of(section, name)
+    return section.model_copy(
+        update={"final_sparsity": found, "initial_sparsity": min(section.initial_sparsity, found)}
+    )

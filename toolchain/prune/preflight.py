@@ -7,11 +7,15 @@ from toolchain.project import PruneSection
 
 
 def check(section: PruneSection, layers: tuple[str, ...]) -> list[ToolchainError]:
-    """Names in ``skip`` that are none of ``layers``, the model's Dense and Conv1D layers."""
-    return [
+    """Names in ``skip`` and ``sparsities`` that are none of ``layers``, the model's layers with kernels."""
+    named = [(name, "skip") for name in section.skip] + [(name, "sparsities") for name in section.sparsities]
+    problems: list[ToolchainError] = [
         ProjectError(
-            f"the model has no Dense or Conv1D layer '{name}'", where="[prune] skip", hint=nearest(name, layers)
+            f"the model has no layer with weights to prune '{name}'", where=f"[prune] {key}", hint=nearest(name, layers)
         )
-        for name in section.skip
-        if name not in layers
+        for name, key in named
+        if name not in layers and name.split("/")[0] not in layers
     ]
+    both = sorted(set(section.skip) & set(section.sparsities))
+    problems += [ProjectError(f"'{name}' is in skip too", where="[prune] sparsities") for name in both]
+    return problems

@@ -1,4 +1,4 @@
-"""Stage ``prune``: weights by TFMOT's schedule, then whole neurons and filters, then fine-tuning of what is left."""
+"""Stage ``prune``: weights by the project's strategy, then neurons and filters, then fine-tuning of what is left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.data.evaluation import evaluate, lower_is_better, relative_loss
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError
 from toolchain.model import artefact, training
@@ -17,18 +18,19 @@ from toolchain.model.kernels import kernels_of
 from toolchain.model.rewriting import is_quantized, plain_graph
 from toolchain.model.tensorflow import seed_everything
 from toolchain.project import PruneSection
-from toolchain.prune import masks, preflight
+from toolchain.prune import masks, measure, preflight
 from toolchain.prune.chain_surgery import cut
 from toolchain.prune.fine_tuning import fine_tune
-from toolchain.prune.magnitude import prune_weights
-from toolchain.results import DataResult, Job, ModelResult, PruneResult, RemovedGroup, Samples
+from toolchain.prune.weights import Pruned, prune_by_strategy
+from toolchain.results import DataResult, Job, ModelResult, PruneMeasures, PruneResult, RemovedGroup, Samples
 
 
 def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job) -> PruneResult:
     """Prune the trained model and save it into ``job.folder``: ``model.keras``, ``masks.npz``, ``predictions.npy``.
 
     Dropout goes and BatchNormalization is folded away first. In every kernel that is not in ``section.skip`` at least
-    ``ceil(final_sparsity * weights)`` weights become zero; then ``structured_sparsity`` of the hidden units are cut
+    ``ceil(final_sparsity * weights)`` weights become zero (over the network with ``scope = "network"``, fewer where
+    ``accuracy_loss`` ends it); then ``structured_sparsity`` of the hidden units are cut
     out, and with them the units that the zeros have left without input or reader.
 
     Raises ProjectError for a layer in ``skip`` that does not exist, a schedule that does not fit, or when the pruned
@@ -47,11 +49,11 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         epochs=section.epochs, batch_size=model.batch_size,
         learning_rate=model.learning_rate * section.learning_rate_factor, loss=model.loss,
     )  # fmt: skip
-    graph = prune_weights(graph, samples, section, plan, job)
+    graph, pruning = prune_by_strategy(graph, data, samples, section, plan, job)
     graph = cut(graph, section)
     removed = _removed(before, graph)
     if removed:
-        graph = fine_tune(graph, samples, replace(plan, epochs=max(1, section.epochs // 2)), job)
+        graph = fine_tune(graph, samples, _after_cutting(section, plan), job)
     _check_alive(before, graph, samples)
     keras_model = build_keras(graph)
     training.compile_model(keras_model, plan, len(samples.train.x))
@@ -65,7 +67,34 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         batch_size=model.batch_size, epochs=section.epochs, loss=model.loss, validation_loss=loss,
         sparsity=1 - masks.nonzero(graph) / _weights(before), remaining_sparsity=masks.sparsity(graph),
         parameters_before=sum(layer.parameters for layer in artefact.count_layers(before)), removed=removed,
-        left_out=model.left_out,
+        left_out=model.left_out, measures=_measures(before, graph, data, samples, section, pruning),
+    )  # fmt: skip
+
+
+def _after_cutting(section: PruneSection, plan: training.Training) -> training.Training:
+    if section.strategy == "gradual":
+        return replace(plan, epochs=max(1, section.epochs // 2))
+    return replace(
+        plan, epochs=max(1, round(section.epochs * section.fine_tune_share)),
+        learning_rate=plan.learning_rate / section.learning_rate_factor * section.fine_tune_learning_rate_factor,
+    )  # fmt: skip
+
+
+def _measures(
+    before: Graph, after: Graph, data: DataResult, samples: Samples, section: PruneSection, pruning: Pruned
+) -> PruneMeasures:
+    values = [
+        evaluate(data, samples.validation, training.predict(build_keras(graph), samples.validation.x)).value
+        for graph in (before, after)
+    ]
+    layers = measure.savings(before, after)
+    macs = sum(layer.macs for layer in layers), sum(layer.macs_before for layer in layers)
+    return PruneMeasures(
+        strategy=section.strategy, final_sparsity=pruning.sparsity, mac_reduction=1 - macs[0] / max(macs[1], 1),
+        compression_ratio=measure.compression_ratio(before, after), metric=data.metric,
+        metric_before=values[0], metric_after=values[1], retention=1 / (1 + relative_loss(data.metric, *values))
+        if lower_is_better(data.metric) else 1 - relative_loss(data.metric, *values),
+        layers=layers, sensitivity=pruning.sensitivity, targets=pruning.targets,
     )  # fmt: skip
 
 

@@ -1,0 +1,179 @@
+"""Training under masks: one compiled network, trained again and again from any weights.
+
+Rounds of pruning train the same network many times. Here it is compiled once; weights, masks and the optimizer's state
+are set for each run. A masked weight is zero after every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from toolchain.model.graph import Array, Graph
+from toolchain.model.keras_graph import build_keras
+from toolchain.model.kernels import Mask, kernel_variables, with_weights_of
+from toolchain.model.tensorflow import load_tensorflow
+from toolchain.model.training import Loss
+from toolchain.results import Part, Samples
+
+#: All weights of a network, in Keras' order.
+Weights = list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A dense model's raw outputs on the training part, and how much they count (Hinton et al. 2015)."""
+
+    outputs: Array
+    share: float
+    temperature: float = 2.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: fresh Adam, the learning rate falling to zero along half a cosine."""
+
+    epochs: int
+    learning_rate: float
+    seed: int = 0
+    keep_best: bool = True  # of the epochs, by the loss on the validation part; else the last
+    teacher: Teacher | None = None
+    each_epoch: Callable[[int, Weights], None] | None = None  # called with the number of epochs done
+
+
+class MaskedTraining:
+    """A graph compiled for training; ``weights`` of its layers go in and come out, nothing else is kept."""
+
+    def __init__(self, graph: Graph, samples: Samples, loss: Loss, batch_size: int) -> None:
+        self.tf = tf = load_tensorflow()
+        self.graph, self.samples, self.loss_name = graph, samples, loss
+        self.batch_size = min(batch_size, len(samples.train.x))
+        self.model = build_keras(graph)
+        self.variables: dict[str, Any] = kernel_variables(graph, self.model)
+        self.dense: Weights = self.model.get_weights()
+        self._masks = {key: tf.Variable(tf.ones_like(value), trainable=False) for key, value in self.variables.items()}
+        self._optimizer = tf.keras.optimizers.Adam(1e-3)
+        self._optimizer.build(self.model.trainable_variables)
+        self._train = tuple(tf.constant(part, tf.float32) for part in (samples.train.x, samples.train.y))
+        self._epoch = tf.function(self._epoch_steps, reduce_retracing=True)
+        self._grads = tf.function(self._sum_gradients, reduce_retracing=True)
+        self._call = tf.function(lambda x: self.model(x, training=False), reduce_retracing=True)
+
+    def kernels(self, weights: Weights) -> dict[str, Array]:
+        """The kernels among ``weights``, float64, by key."""
+        self.model.set_weights(weights)
+        return {key: variable.numpy().astype(np.float64) for key, variable in self.variables.items()}
+
+    def graph_with(self, weights: Weights) -> Graph:
+        """The graph with these weights."""
+        self.model.set_weights(weights)
+        return with_weights_of(self.graph, self.model)
+
+    def masked(self, weights: Weights, masks: Mapping[str, Mask]) -> Weights:
+        """``weights`` with the masked ones zero."""
+        self.model.set_weights(weights)
+        for key, mask in masks.items():
+            self.variables[key].assign(self.variables[key] * mask.astype(np.float32))
+        found: Weights = self.model.get_weights()
+        return found
+
+    def outputs(self, weights: Weights, x: Array) -> Array:
+        """Raw outputs ``(samples, outputs)``."""
+        self.model.set_weights(weights)
+        parts = [np.asarray(self._call(x[i : i + 4096].astype(np.float32))) for i in range(0, len(x), 4096)]
+        return np.concatenate(parts).astype(np.float64).reshape(len(x), -1)
+
+    def loss(self, weights: Weights, part: Part) -> float:
+        """The mean loss on a part of the samples."""
+        outputs = self.outputs(weights, part.x).astype(np.float32)
+        return float(self._loss(self.tf.constant(part.y, self.tf.float32), self.tf.constant(outputs)))
+
+    def train(self, weights: Weights, masks: Mapping[str, Mask], run: Run) -> Weights:
+        """Train from ``weights`` under ``masks`` (by kernel; others are free) and return the weights."""
+        tf, x = self.tf, self._train[0]
+        for variable in self._optimizer.variables:
+            if "learning_rate" not in variable.name:
+                variable.assign(tf.zeros_like(variable))
+        for key, mask in self._masks.items():
+            mask.assign(tf.cast(masks[key], tf.float32) if key in masks else tf.ones_like(mask))
+        self.model.set_weights(self.masked(weights, masks))
+        teacher = run.teacher or Teacher(self.samples.train.y, 0.0)
+        taught = tf.constant(teacher.outputs, tf.float32)
+        shares = tf.constant([teacher.share, teacher.temperature], tf.float32)
+        order = np.random.default_rng(run.seed)
+        steps = -(-len(x) // self.batch_size)
+        best: Weights = self.model.get_weights()
+        best_loss = np.inf
+        for epoch in range(run.epochs):
+            places = tf.constant(order.permutation(len(x)), tf.int32)
+            rate = tf.constant([run.learning_rate, epoch * steps, run.epochs * steps], tf.float32)
+            self._epoch(places, taught, shares, rate)
+            found = self.model.get_weights()
+            loss = self.loss(found, self.samples.validation) if run.keep_best else -float(epoch)
+            if loss < best_loss:
+                best, best_loss = found, loss
+            if run.each_epoch is not None:
+                run.each_epoch(epoch + 1, found)
+        for key, kernel in self.kernels(best).items():
+            assert key not in masks or not kernel[~masks[key]].any(), f"a pruned weight of {key} came back"
+        return best
+
+    def gradients(self, weights: Weights, samples: int = 1024, one_by_one: bool = False) -> dict[str, Array]:
+        """Mean gradient of the loss over up to ``samples`` training samples, by kernel; or mean squared, one by one."""
+        self.model.set_weights(weights)
+        x, y = self._train
+        places = np.unique(np.linspace(0, len(x) - 1, min(samples, len(x))).astype(int))
+        size = 1 if one_by_one else len(places)
+        sums = self._grads(self.tf.gather(x, places), self.tf.gather(y, places), size, one_by_one)
+        count = len(places) if one_by_one else 1
+        return {
+            key: np.asarray(total, dtype=np.float64) / count for key, total in zip(self.variables, sums, strict=True)
+        }
+
+    def _epoch_steps(self, places: Any, taught: Any, shares: Any, rate: Any) -> None:
+        tf, trainable = self.tf, self.model.trainable_variables
+        x, y = self._train
+        for step in tf.range((len(x) + self.batch_size - 1) // self.batch_size):
+            batch = places[step * self.batch_size : (step + 1) * self.batch_size]
+            with tf.GradientTape() as tape:
+                outputs = self.model(tf.gather(x, batch), training=True)
+                loss = self._taught_loss(tf.gather(y, batch), outputs, tf.gather(taught, batch), shares)
+            gradients = tape.gradient(loss, trainable)
+            done = (rate[1] + tf.cast(step, tf.float32)) / rate[2]
+            self._optimizer.learning_rate.assign(rate[0] * 0.5 * (1.0 + tf.cos(np.pi * done)))
+            self._optimizer.apply_gradients(zip(gradients, trainable, strict=True))
+            for key, mask in self._masks.items():
+                self.variables[key].assign(self.variables[key] * mask)
+
+    def _sum_gradients(self, x: Any, y: Any, size: int, squared: bool) -> list[Any]:
+        tf = self.tf
+        variables = list(self.variables.values())
+        sums = [tf.zeros_like(variable) for variable in variables]
+        for step in tf.range(tf.shape(x)[0] // size):
+            with tf.GradientTape() as tape:
+                found = x[step * size : (step + 1) * size]
+                loss = self._loss(y[step * size : (step + 1) * size], self.model(found, training=False))
+            gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            sums = [total + (one * one if squared else one) for total, one in zip(sums, gradients, strict=True)]
+        return sums
+
+    def _loss(self, y: Any, outputs: Any) -> Any:
+        tf = self.tf
+        outputs = tf.reshape(outputs, tf.shape(y))
+        if self.loss_name == "mse":
+            return tf.reduce_mean(tf.square(y - outputs))
+        if self.loss_name == "binary_crossentropy":
+            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, outputs))
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, outputs))
+
+    def _taught_loss(self, y: Any, outputs: Any, taught: Any, shares: Any) -> Any:
+        tf, heat = self.tf, shares[1]
+        if self.loss_name == "mse":
+            copied = self._loss(taught, outputs)
+        else:
+            soft = tf.sigmoid if self.loss_name == "binary_crossentropy" else tf.nn.softmax
+            copied = self._loss(soft(taught / heat), outputs / heat) * heat * heat
+        return (1.0 - shares[0]) * self._loss(y, outputs) + shares[0] * copied

@@ -1,0 +1,56 @@
+"""What pruning saved: parameters, multiply-accumulates, multipliers, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from toolchain.model.graph import Graph, Tensor
+from toolchain.model.keras_graph import output_shapes
+from toolchain.model.kernels import kernels_of
+from toolchain.results import LayerSaving
+
+
+def positions_of(graph: Graph) -> dict[str, int]:
+    """How often each kernel is used for one sample, by key: positions of a convolution, steps of a recurrent layer.
+
+    The products between two activations inside attention have no kernel and are not counted; an axis of unknown size
+    counts once.
+    """
+    shapes = output_shapes(graph)
+    used = dict.fromkeys(graph.layers, 0)
+    for call, layer, out in graph.walk():
+        shape = shapes[out]
+        if ("Transpose" in layer.kind or layer.kind.removeprefix("Q") in _RECURRENT) and call.inputs:
+            read = call.inputs[0]
+            shape = shapes[Tensor(read.layer, read.call)]
+        used[layer.name] += int(np.prod([size or 1 for size in shape[:-1]], dtype=np.int64))
+    return {key: used[key.split("/")[0]] for key in kernels_of(graph)}
+
+
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
+
+
+def savings(before: Graph, after: Graph) -> tuple[LayerSaving, ...]:
+    """Multiply-accumulates and multipliers of every kernel before and after; zeros need neither."""
+    first, last = _counts(before), _counts(after)
+    return tuple(
+        LayerSaving(
+            layer=key, multipliers_before=first[key][0], multipliers=last.get(key, (0, 0))[0],
+            macs_before=first[key][1], macs=last.get(key, (0, 0))[1],
+        )
+        for key in first
+    )  # fmt: skip
+
+
+def compression_ratio(before: Graph, after: Graph) -> float:
+    """Parameters before, for each one that is left and not a pruned zero: biases and statistics count."""
+    zeros = sum(int((kernel == 0).sum()) for kernel in kernels_of(after).values())
+    return before.parameters / max(after.parameters - zeros, 1)
+
+
+def _counts(graph: Graph) -> Mapping[str, tuple[int, int]]:
+    positions = positions_of(graph)
+    nonzero = {key: int(np.count_nonzero(kernel)) for key, kernel in kernels_of(graph).items()}
+    return {key: (count, count * positions[key]) for key, count in nonzero.items()}

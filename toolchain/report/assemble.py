@@ -9,6 +9,8 @@ from toolchain.project import Project
 from toolchain.report.schema import (
     SCHEMA_VERSION,
     Accuracy,
+    Agreement,
+    ArmVerification,
     BitAccuracy,
     Budget,
     DataSummary,
@@ -22,6 +24,7 @@ from toolchain.report.schema import (
     TfliteAgreement,
 )
 from toolchain.results import (
+    ArmResult,
     Comparison,
     CsimResult,
     DataResult,
@@ -60,6 +63,8 @@ class BuildResults:
     verified: VerifyResult | None = None
     estimated: EstimateResult | None = None
     tflite: TfliteResult | None = None
+    arm: ArmResult | None = None
+    agreements: tuple[Agreement, ...] = ()
     accuracies: dict[str, Interval] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     baselines: dict[str, Interval] = field(default_factory=dict)
@@ -93,6 +98,9 @@ def assemble(results: BuildResults) -> Report:
         tflite=results.tflite.files if results.tflite else (),
         tflite_skipped=_tflite_skipped(results),
         tflite_agreement=_agreement(results),
+        arm=_arm(results.arm),
+        arm_not_run=_arm_not_run(results),
+        agreement=results.agreements,
         budget=_budget(results),
         stages=results.stages,
         skipped_stages=tuple(SkippedStage(name=name, why=why) for name, why in results.skipped.items()),
@@ -184,6 +192,19 @@ def _agreement(results: BuildResults) -> TfliteAgreement | None:
     return TfliteAgreement(
         equal_words_share=found.equal_words_share, largest_word_difference=found.largest_word_difference
     )
+
+
+def _arm(found: ArmResult | None) -> ArmVerification | None:
+    if found is None:
+        return None
+    return ArmVerification(**{name: getattr(found, name) for name in ArmVerification.model_fields})
+
+
+def _arm_not_run(results: BuildResults) -> str:
+    if results.arm is not None:
+        return ""
+    why = results.skipped.get("arm", "it was not asked for")
+    return f"{why}; toolchain tflite {results.project.name} --verify"
 
 
 def _budget(results: BuildResults) -> Budget:

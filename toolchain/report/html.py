@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from toolchain.report import numerals, plots, statements
+from toolchain.report.arm import run_statement, run_title
 from toolchain.report.figures import Figures
 from toolchain.report.schema import Report
 
@@ -37,6 +38,8 @@ def render(report: Report, figures: Figures) -> str:
         accuracy_rows=rows,
         axis=plots.accuracy_axis(rows),
         resources=statements.RESOURCES,
+        run_title=run_title,
+        run_statement=run_statement,
         plots=plots,
         command=f"toolchain build {report.project} --target {report.target.name}",
         options=options_as_toml(report.options),

@@ -13,6 +13,7 @@ from toolchain.errors import BitMismatchError, BudgetError
 from toolchain.network.words import read_formats, read_words
 from toolchain.project import Project
 from toolchain.report.assemble import BuildResults
+from toolchain.report.schema import Agreement
 from toolchain.results import CsimResult, FloatArray, Interval, Part, QuantizeResult, TfliteResult
 
 
@@ -87,6 +88,28 @@ def accuracy_problems(project: Project, metric: str, accuracies: dict[str, Inter
             hint="a lower prune.final_sparsity, more bits or more epochs",
         )
     ]  # fmt: skip
+
+
+def agreements(task: str, outputs: dict[str, FloatArray]) -> tuple[Agreement, ...]:
+    """FPGA, ARM and QKeras against one another, as far as they were run; ``outputs (samples, outputs)`` by stage."""
+    names = {"hls": "FPGA", "tflite_int8": "ARM", "quantized": "QKeras"}
+    found = []
+    for first, second in (("hls", "quantized"), ("tflite_int8", "hls"), ("tflite_int8", "quantized")):
+        if first not in outputs or second not in outputs:
+            continue
+        one, other = outputs[first], outputs[second]
+        same = None
+        if task == "binary":
+            same = float(((one > 0) == (other > 0)).mean())
+        elif task != "regression":
+            same = float((one.argmax(axis=-1) == other.argmax(axis=-1)).mean())
+        found.append(
+            Agreement(
+                first=names[first], second=names[second], equal_values_share=float((one == other).mean()),
+                largest_difference=float(np.abs(one - other).max(initial=0.0)), equal_decisions_share=same,
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def _tflite_outputs(found: TfliteResult) -> dict[str, FloatArray]:

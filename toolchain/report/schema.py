@@ -12,6 +12,7 @@ from pydantic import Field
 
 from toolchain.report.descriptions import DESCRIPTIONS
 from toolchain.results import (
+    ArmRun,
     Comparison,
     EstimateResult,
     Interval,
@@ -86,6 +87,27 @@ class TfliteAgreement(Record):
     largest_word_difference: int | None = Field(description="largest difference, in int8 words")
 
 
+class Agreement(Record):
+    """Two of FPGA (C-simulation), ARM (int8 file) and QKeras on the same samples: the test part."""
+
+    first: str = Field(description="FPGA, ARM or QKeras")
+    second: str = Field(description="FPGA, ARM or QKeras")
+    equal_values_share: float = Field(description="fraction of the outputs that are equal to the last bit")
+    largest_difference: float = Field(description="largest difference of two outputs, in the model's output units")
+    equal_decisions_share: float | None = Field(description="fraction of equal classes or signs; null for regression")
+
+
+class ArmVerification(Record):
+    """The int8 artefact run on emulated ARM cores."""
+
+    emulator: str = Field(description="the emulator and its version")
+    runs: tuple[ArmRun, ...] = Field(description="every core, runtime and kind of kernels that was run")
+    not_verified: dict[str, str] = Field(description="part -> why it was not run")
+    arena_bytes: int | None = Field(description="what TFLite Micro used of its arena; null when it was not run")
+    plain_c_bytes: int | None = Field(description="code and constants of the generated C on Cortex-M3")
+    plain_c_ram_bytes: int | None = Field(description="variables of the generated C on Cortex-M3")
+
+
 class Budget(Record):
     """The project's upper bounds and the device's size."""
 
@@ -147,6 +169,9 @@ class Report(Record):
     tflite: tuple[TfliteFile, ...] = Field(description="the ARM artefacts; paths are relative to report.json")
     tflite_skipped: dict[str, str] = Field(description="kind of artefact -> why it was not made")
     tflite_agreement: TfliteAgreement | None = Field(description="null without an int8 artefact")
+    arm: ArmVerification | None = Field(description="the runs on ARM code; null when there were none: arm_not_run")
+    arm_not_run: str = Field(description="why nothing was run on ARM code; empty when it was")
+    agreement: tuple[Agreement, ...] = Field(description="FPGA, ARM and QKeras against one another on the test part")
     budget: Budget = Field(description="what must not be exceeded")
     stages: tuple[Stage, ...] = Field(description="the stages of the run that wrote this report, in order")
     skipped_stages: tuple[SkippedStage, ...] = Field(description="stages that did not run, and why")

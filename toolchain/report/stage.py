@@ -15,9 +15,10 @@ from toolchain.errors import BudgetError, ToolchainError
 from toolchain.project import Project
 from toolchain.report.assemble import BuildResults, assemble
 from toolchain.report.figures import Figures, LayerHistogram, predictions_over_time, read_weights
-from toolchain.report.measure import Measured, accuracy_problems, measure
+from toolchain.report.measure import Measured, accuracy_problems, agreements, measure
 from toolchain.report.schema import Report, Stage
 from toolchain.results import (
+    ArmResult,
     CsimResult,
     DataResult,
     EstimateResult,
@@ -88,6 +89,7 @@ def write_report(build: Build) -> Report:
         accuracies=measured.accuracies,
         unmeasured=measured.missing,
         baselines=measured.baselines,
+        agreements=agreements(data.task, measured.outputs),
         budget_problems=tuple(problem.text() for problem in build.problems if isinstance(problem, BudgetError)),
         exit_code=build.problems[0].exit_code if build.problems else 0,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,6 +119,7 @@ def _collect(build: Build, data: DataResult) -> BuildResults:
         verified=build.get("verify", VerifyResult),
         estimated=build.get("estimate", EstimateResult),
         tflite=build.get("tflite", TfliteResult),
+        arm=build.get("arm", ArmResult),
         stages=tuple(Stage(name=run.name, seconds=round(run.seconds, 3), cached=run.cached) for run in runs),
         skipped=dict(build.skipped),
         tool_versions=tool_versions(csim.compiler if csim else ""),

@@ -199,6 +199,9 @@ def _make(layer: Layer, dtype: str) -> Any:
     config = {**layer.config, "name": layer.name}
     if dtype != "float32":
         config["dtype"] = dtype
+        inner = config.get("layer")  # the layer within TimeDistributed or Bidirectional
+        if isinstance(inner, Mapping) and isinstance(inner.get("config"), Mapping):
+            config["layer"] = {**inner, "config": {**inner["config"], "dtype": dtype}}
     try:
         with keras.utils.custom_object_scope(qkeras_objects() if layer.kind.startswith("Q") else {}):
             return known.from_config(config)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,9 +61,7 @@ def branch_changes(graph: Graph, samples: Sequence[np.ndarray]) -> dict[str, flo
     if not known:
         return {}
     ends = tuple(tensor for branch in known.values() for tensor in (branch.shortcut, branch.out))
-    values: list[Any] = call_model(
-        build_keras(Graph(graph.name, graph.layers, graph.calls, graph.inputs, ends)), samples
-    )
+    values = call_model(build_keras(replace(graph, outputs=ends)), list(samples))
     changes = {}
     for place, name in enumerate(known):
         change = np.asarray(values[2 * place + 1] - values[2 * place], dtype=np.float64)

@@ -16,6 +16,7 @@ from toolchain.model.graph import Graph, Tensor
 from toolchain.model.keras_graph import build_keras, call_model, graph_of, random_inputs
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.prune import surgery
+from toolchain.prune.surgery.constants import constants
 
 #: Largest difference between a cut and a masked network, relative to the largest output.
 LARGEST = {"float32": 1e-5, "float64": 1e-12}
@@ -221,3 +222,17 @@ def test_a_constant_goes_into_the_next_bias_but_not_over_padding() -> None:
         assert cut.layers["conv2d_1"].weights["kernel"].shape[-1] == left
         assert surgery.remove_dead(graph, ["conv2d_1"]).layers["conv2d_1"].weights["kernel"].shape[-1] == 3
         assert_same(cut, graph)
+
+
+def test_constants_of_another_axis_are_not_taken_for_those_of_the_channels() -> None:
+    build = Builder(2)
+    x = build.dense(build.input((3, 2)), 3, "sigmoid")
+    graph_in = build.add("Permute", x, (3, 3), {"dims": (2, 1)})
+    made = build.normalization(graph_in)
+    flat = build.add("Flatten", build.dense(made, 2, "relu"), (6,))
+    graph = build.graph((build.dense(flat, 2, "linear"),))
+    kernel = graph.layers["dense_1"].weights["kernel"].copy()
+    kernel[:, 1] = 0
+    graph = graph.with_layers(graph.layers["dense_1"].with_weights(kernel=kernel))
+    assert_same(surgery.remove_dead(graph), graph, "float64")
+    assert all(np.isnan(constants(surgery.trace(graph))[Tensor(made.layer)]))

@@ -46,6 +46,10 @@ Read = tuple[Channels, Values]
 
 def _value(layer: Layer, call: Call, reads: list[Read], made: Channels) -> Values | None:
     channels, values = reads[0]
+    if layer.kind in ("Flatten", "Reshape"):
+        return _moved(channels, values, made)
+    if any(len(read.shape) - read.axis != len(made.shape) - made.axis for read, _ in reads):
+        return None  # the layer works on another axis than the one the values stand along
     if layer.kind in _SAME_VALUES:
         return values
     if layer.kind.startswith("ZeroPadding"):
@@ -53,8 +57,6 @@ def _value(layer: Layer, call: Call, reads: list[Read], made: Channels) -> Value
     if layer.kind == "BatchNormalization":
         scale, shift = normalization_of(layer)
         return np.asarray(values * scale + shift) if len(scale) == len(values) else None
-    if layer.kind in ("Flatten", "Reshape"):
-        return _moved(channels, values, made)
     if layer.kind in ("Add", "Subtract", "Average", "Multiply", "Concatenate"):
         return _merged(layer, reads, made)
     if layer.kind in ("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D"):

@@ -312,12 +312,14 @@ class EstimateResult(StageResult):
     ff: Estimated
     latency_cycles: Estimated
     latency_ns: Estimated
+    least_latency_cycles: float = 0.0  # where the cycles depend on the data; else as latency_cycles
     initiation_interval: Estimated
     layers: tuple[LayerEstimate, ...]
+    logic_synthesis: dict[str, Estimated] = {}  # dsp, bram_18k, lut, ff after logic synthesis
     share: dict[str, float]  # of the device: dsp, bram_18k, lut, ff
     fits: bool
     limiting: str  # the resource with the largest share
-    grade: Literal["A", "B", "C"]  # A: inside the calibrated range; C: far outside
+    grade: Literal["A", "B", "C", "D"]  # A: every part was measured; D: most of it never was
     notes: tuple[str, ...] = ()
 
 

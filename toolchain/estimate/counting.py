@@ -1,4 +1,4 @@
-"""What a layer's constants cost before any price: multipliers, adders, zeros. All from the real integer weights."""
+"""What a layer's constants cost before any price: multipliers, adders and their bits, from the real integer weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ from toolchain.network.constant_products import constant_bits, csd_digits
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Counts over one weight matrix ``(n_in, n_out)``.
+class KernelOperands:
+    """Widths around a kernel, in bits. ``dropped_bits``: fractional bits of a product that the accumulator lacks."""
 
-    A weight with no non-zero canonical-signed-digit (CSD) digit is free, one digit is wiring, two are an adder, three
-    or more a multiplier; equal signed weights on one input share theirs.
+    data_width: int = 16
+    accumulator_width: int = 64
+    dropped_bits: int = 0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts over one weight matrix ``(n_in, n_out)`` whose weights are constants.
+
+    A weight with no non-zero canonical-signed-digit (CSD) digit is free, one digit is wiring (a negation when negative),
+    two are an adder, three or more a multiplier; equal signed weights on one input share theirs. Sums are balanced
+    trees of the narrowest operands first; an adder has the bits of its wider operand.
     """
 
     n_in: int
@@ -27,25 +37,84 @@ class Counts:
     digits: int  # CSD digits of all weights
     fan_in: int  # non-zero weights of the busiest output
     multiplier_widths: tuple[tuple[int, int], ...]  # (bits of the constant, how many)
+    tree_adders: int = 0  # that sum the products
+    tree_bits: int = 0  # of those adders
+    product_adders: int = 0  # that form two-digit products and negations
+    product_bits: int = 0  # of those adders
+    level_bits: tuple[int, ...] = ()  # words alive: shared products, then after each level of the trees
 
     @property
     def zeros(self) -> int:
         return self.n_in * self.n_out - self.nonzeros
 
+    def bits_at(self, level: float) -> float:
+        """Bits alive after ``level`` levels of adders, interpolated."""
+        return float(np.interp(level, np.arange(len(self.level_bits)), self.level_bits)) if self.level_bits else 0.0
 
-def count(weights: NDArray[np.int64]) -> Counts:
-    """Counts of an integer matrix ``(n_in, n_out)``."""
-    digits = csd_digits(weights)
-    multipliers, adders = 0, 0
-    widths: dict[int, int] = {}
-    for row, row_digits in zip(weights, digits, strict=True):
-        multipliers += len(real := np.unique(row[row_digits >= 3]))
-        adders += len(np.unique(row[row_digits == 2]))
-        for bits in constant_bits(real).tolist():
-            widths[bits] = widths.get(bits, 0) + 1
-    busy = (weights != 0).sum(axis=0)
+
+def count(weights: NDArray[np.int64], operands: KernelOperands | None = None) -> Counts:
+    """Counts of an integer matrix ``(n_in, n_out)``; ``operands`` decide the bits, not the numbers."""
+    operands = operands or KernelOperands()
+    ordered = np.sort(np.asarray(weights, dtype=np.int64), axis=1)
+    first = np.ones(ordered.shape, dtype=bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    digits = csd_digits(ordered)
+    widths = _product_widths(ordered, digits, operands)
+    real, pairs = first & (digits >= 3), first & (digits == 2)
+    bits, number = np.unique(constant_bits(ordered[real]), return_counts=True)
+    product_adders, product_bits = _product_adders(ordered, digits, first, operands)
+    levels, tree_adders, tree_bits = _trees(_product_widths(weights, csd_digits(weights), operands), operands)
     return Counts(
         n_in=weights.shape[0], n_out=weights.shape[1], nonzeros=int(np.count_nonzero(weights)),
-        negatives=int((weights < 0).sum()), multipliers=multipliers, adders=adders, digits=int(digits.sum()),
-        fan_in=int(busy.max(initial=0)), multiplier_widths=tuple(sorted(widths.items())),
+        negatives=int((weights < 0).sum()), multipliers=int(real.sum()), adders=int(pairs.sum()),
+        digits=int(digits.sum()), fan_in=int((weights != 0).sum(axis=0).max(initial=0)),
+        multiplier_widths=tuple(zip(bits.tolist(), number.tolist(), strict=True)), tree_adders=tree_adders,
+        tree_bits=tree_bits, product_adders=product_adders, product_bits=product_bits,
+        level_bits=(int(widths[first].sum()), *levels),
     )  # fmt: skip
+
+
+def _length(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bits of the magnitude; 0 for 0."""
+    length: NDArray[np.int64] = np.ceil(np.log2(np.abs(values) + 1.0)).astype(np.int64)
+    return length
+
+
+def _product_widths(
+    weights: NDArray[np.int64], digits: NDArray[np.int64], operands: KernelOperands
+) -> NDArray[np.int64]:
+    """Bits of each product as the accumulator takes it; 0 for weight 0. A power of two adds no bit."""
+    grown = operands.data_width + _length(weights) - (digits == 1) - operands.dropped_bits
+    return np.where(weights != 0, np.clip(grown, 1, operands.accumulator_width), 0)
+
+
+def _product_adders(
+    ordered: NDArray[np.int64], digits: NDArray[np.int64], first: NDArray[np.bool_], operands: KernelOperands
+) -> tuple[int, int]:
+    """(adders, their bits) of two-digit products and of negated powers of two, shared on each input.
+
+    ``-(2**a + 2**b)`` needs a negation as well; ``2**a - 2**b`` and its negative are one subtraction.
+    """
+    pair = first & (digits == 2)
+    odd = np.abs(ordered) // np.maximum(np.abs(ordered) & -np.abs(ordered), 1)
+    length = _length(odd)
+    both = (odd == (1 << np.maximum(length - 1, 0)) + 1) & (ordered < 0)
+    number = np.where(pair, 1 + both, 0)
+    negated = int((first & (digits == 1) & (ordered < 0)).sum())
+    bits = int((number * (operands.data_width + length)).sum()) + negated * (operands.data_width + 1)
+    return int(number.sum()) + negated, bits
+
+
+def _trees(widths: NDArray[np.int64], operands: KernelOperands) -> tuple[tuple[int, ...], int, int]:
+    """(bits alive after each level, adders, bits of the adders) of balanced trees over each column of ``widths``."""
+    alive, levels, adders, bits = -np.sort(-widths, axis=0), [], 0, 0
+    while len(alive) > 1 and (alive[1] > 0).any():
+        if len(alive) % 2:
+            alive = np.vstack([alive, np.zeros_like(alive[:1])])
+        left, right = alive[0::2], alive[1::2]
+        added = right > 0
+        adders += int(added.sum())
+        bits += int(left[added].sum())
+        alive = -np.sort(-np.where(added, np.minimum(left + 1, operands.accumulator_width), left), axis=0)
+        levels.append(int(alive.sum()))
+    return tuple(levels), adders, bits

@@ -9,7 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.network.nodes import Convolution, Dense, FixedPointNetwork, Input, Linear, Relu, Requantize, Reshape
+from toolchain.fixed_point import Overflow, Rounding
+from toolchain.network.nodes import (
+    Convolution,
+    Dense,
+    FixedPointNetwork,
+    Input,
+    Linear,
+    Node,
+    Relu,
+    Requantize,
+    Reshape,
+)
 from toolchain.project import HlsSection
 from toolchain.target import Fpga
 
@@ -40,14 +51,19 @@ class DesignLayer:
     accumulator_width: int = 0
     strategy: str = "latency"
     reuse_factor: int = 1
+    dropped_bits: int = 0  # fractional bits of a product that the accumulator does not hold
+    accumulator_rounds: bool = False  # the accumulator rounds or saturates each product (not hls4ml's default)
+    biases: int = 0  # that are not zero
     function: str = ""  # relu, leaky_relu, hard_tanh, linear, sigmoid, tanh, max, average, add, multiply, gru, lstm, …
     recurrent_weights: NDArray[np.int64] | None = None
     kernel_shape: tuple[int, int] | None = None  # (n_in, n_out)
     recurrent_shape: tuple[int, int] | None = None
+    recurrent_reuse_factor: int = 0  # of the recurrent kernel; 0: as reuse_factor
     input_shape: tuple[int, ...] = ()  # (steps, channels) or (height, width, channels), padding included
     window: tuple[int, ...] = ()  # (steps,) or (height, width) of a convolution or pooling
     table_size: int = 0  # entries
     table_width: int = 18
+    result_rounds: bool = False  # an activation that rounds or clips into its result
     binding: Literal["auto", "dsp", "lut"] = "auto"  # of products, when the author forced it
 
 
@@ -73,13 +89,23 @@ def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> De
         if isinstance(node, Linear):
             layers.append(_linear(node, width, section))
         elif isinstance(node, Relu | Requantize):
-            layers.append(DesignLayer(node.name, "activation", width, node.result.width, node.size))
+            layers.append(_activation(node, width))
         elif isinstance(node, Reshape):
             layers.append(DesignLayer(node.name, "reshape", width, node.result.width, node.size))
         else:
             raise UnsupportedModelError(f"{type(node).__name__} is not estimated", where=f"layer '{node.name}'")
     clock = section.clock_period_ns or fpga.clock_period_ns
     return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock)
+
+
+def _activation(node: Node, width: int) -> DesignLayer:
+    form = node.result
+    rounds = form.rounding is not Rounding.TRN or form.overflow is not Overflow.WRAP
+    function = "relu" if isinstance(node, Relu) else "linear"
+    positions = node.size // node.shape[-1]
+    return DesignLayer(
+        node.name, "activation", width, form.width, node.size, positions, function=function, result_rounds=rounds
+    )
 
 
 def _linear(node: Linear, width: int, section: HlsSection) -> DesignLayer:
@@ -90,6 +116,7 @@ def _linear(node: Linear, width: int, section: HlsSection) -> DesignLayer:
     return DesignLayer(
         node.name, "conv1d" if isinstance(node, Convolution) or len(node.shape) > 1 else "dense", width,
         node.result.width, node.size, node.size // node.shape[-1], weights, node.kernel_format.width,
-        node.accumulator.width, (own.strategy if own else None) or section.strategy,
-        (own.reuse_factor if own else None) or section.reuse_factor,
+        node.accumulator.width, biases=0 if node.bias is None else int(np.count_nonzero(node.bias)),
+        strategy=(own.strategy if own else None) or section.strategy,
+        reuse_factor=(own.reuse_factor if own else None) or section.reuse_factor,
     )  # fmt: skip

@@ -1,0 +1,139 @@
+"""What is counted for each figure of a layer: named amounts, to be multiplied by fitted coefficients and added up.
+
+Regimes: ``constant`` (weights in logic, all products at once), ``sequential`` (latency strategy with a reuse factor:
+products take turns), ``registered`` (resource strategy at reuse factor 1), ``block`` (resource strategy: weights in
+memory), ``activation``, ``softmax``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolchain.estimate.counting import Counts, KernelOperands, count
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.schedule import Schedule, schedule
+from toolchain.network.constant_products import dsp_blocks, uses_dsp
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """``fixed`` is known without a fit (an adder takes one look-up table for each bit); the rest is priced."""
+
+    regime: str
+    terms: Mapping[str, float]
+    fixed: float = 0.0
+
+
+def kernel_counts(layer: DesignLayer) -> Counts:
+    """Counts of the layer's constants. The weights must be known."""
+    assert layer.weights is not None
+    operands = KernelOperands(layer.data_width, max(layer.accumulator_width, 1), layer.dropped_bits)
+    return count(layer.weights, operands)
+
+
+def regime(layer: DesignLayer) -> str:
+    """Which of the regimes a layer with weights is in."""
+    if layer.strategy == "resource":
+        return "block" if layer.reuse_factor > 1 else "registered"
+    return "sequential" if layer.reuse_factor > 1 else "constant"
+
+
+@dataclass(frozen=True)
+class Products:
+    """The products of a layer of constants: DSP blocks, how many are in DSP blocks, and the area of those in fabric."""
+
+    dsp: float
+    in_dsp: float
+    fabric: float
+    fabric_area: float  # bits of one operand times bits of the other, summed
+
+
+def products(layer: DesignLayer, counts: Counts, family: str, tool: str) -> Products:
+    """Where the tool builds each product; a forced product in fabric is built square (8 x 5 as 8 x 8).
+
+    With a reuse factor only as many are built as the tool allows at once.
+    """
+    dsp = in_dsp = fabric = area = 0.0
+    data = layer.data_width
+    for bits, number in counts.multiplier_widths:
+        forced = layer.binding == "dsp"
+        if forced or (layer.binding == "auto" and uses_dsp(data, bits)):
+            in_dsp += number
+            dsp += number * dsp_blocks(max(data, bits), min(data, bits), family)
+        else:
+            fabric += number
+            area += number * data * (max(bits, data) if layer.binding == "lut" else bits)
+    if layer.reuse_factor > 1:
+        limit = max(1, multiplier_limit(layer.reuse_factor, counts, tool))
+        dsp, in_dsp = dsp * min(1.0, limit / max(in_dsp, 1.0)), min(in_dsp, float(limit))
+        area, fabric = area * min(1.0, limit / max(fabric, 1.0)), min(fabric, float(limit))
+    return Products(dsp, in_dsp, fabric, area)
+
+
+def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
+    """Multipliers that are built: all, or the limit that the reuse factor sets."""
+    if layer.reuse_factor == 1:
+        return counts.multipliers
+    return min(counts.multipliers, max(1, multiplier_limit(layer.reuse_factor, counts, tool)))
+
+
+def multiplier_limit(factor: int, counts: Counts, tool: str) -> int:
+    """Multipliers at once: exact for 38 of 38 Vitis layers; Vivado keeps one more from 1,024 on (15 of 15 designs).
+
+    That one is not added where it would exceed the limit at the next smaller divisor: pruned layers were not measured.
+    """
+    weights = counts.n_in * counts.n_out
+    limit = math.ceil(weights / factor) - counts.zeros // factor
+    if tool == "vivado" and factor >= 1024:
+        below = next(divisor for divisor in range(1023, 0, -1) if weights % divisor == 0)
+        return min(limit + 1, weights // below - counts.zeros // below)
+    return limit
+
+
+def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict[str, Amounts]:
+    """``lut`` and ``ff`` of a layer whose weights are constants.
+
+    lut: an adder has one look-up table for each bit of its wider operand (fixed) and a few more unless it is half of a
+    ternary one; a product in a DSP block has some around it, one in fabric takes its area; shared multipliers select.
+    ff: the words alive where the schedule cuts the sums.
+    """
+    place = schedule(counts, layer, design)
+    name = regime(layer)
+    made = products(layer, counts, design.family, design.tool)
+    biases = min(layer.biases, counts.n_out)
+    adders = counts.tree_adders + biases
+    alone = name == "constant" and (place.chained or not place.paired)
+    waits = turns(layer, counts, design.tool) > 1
+    lut = Amounts(
+        name,
+        {
+            "adders": adders, "lone_adders": adders if alone else 0, "product_adders": counts.product_adders,
+            "products_in_dsp": made.in_dsp, "fabric_area": made.fabric_area,
+            "products_that_take_turns": counts.multipliers if waits else 0,
+            "rounded_bits": counts.nonzeros * layer.accumulator_width if layer.accumulator_rounds else 0,
+        },
+        float(counts.tree_bits + counts.product_bits + biases * layer.accumulator_width),
+    )  # fmt: skip
+    return {"lut": lut, "ff": Amounts(name, _registers(layer, counts, place, design))}
+
+
+def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> dict[str, float]:
+    window = layer.data_width * counts.n_in if design.io_type == "io_stream" else 0
+    alone = design.io_type == "io_parallel" and len(design.layers) == 1
+    ports = float(layer.data_width * counts.n_in) if alone else 0.0
+    common = {"window_bits": float(window), "cut_bits": place.cut_bits, "chain_bits": place.chain_bits,
+              "port_bits": ports}  # fmt: skip
+    if regime(layer) == "sequential":
+        rounds = turns(layer, counts, design.tool)
+        return {**common, "waiting_bits": counts.bits_at(0) if rounds > 2 else 0.0}
+    if regime(layer) == "registered":
+        real, pairs = counts.multipliers, counts.adders
+        return {**common, "cut_bits": 0.0, "products": real, "pairs": pairs, "outputs": counts.n_out}
+    return {**common, "product_bits": place.product_bits}
+
+
+def turns(layer: DesignLayer, counts: Counts, tool: str) -> int:
+    """How often the multipliers are used for one word."""
+    return math.ceil(counts.multipliers / at_once(layer, counts, tool)) if counts.multipliers else 1

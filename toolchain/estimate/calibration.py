@@ -1,0 +1,195 @@
+"""Counts and reports in, coefficients out: the same fit for published reports and for a user's own.
+
+The least sum of relative deviations with coefficients that are not negative (each is a cost). The spread of an entry
+comes from designs that its fit has not seen: sources, or shapes, are left out in turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.estimate.amounts import Amounts
+from toolchain.estimate.coefficients import Coefficients, Entry
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.kinds import layer_amounts
+
+#: What a coefficient should be by construction; a tool's own are drawn to those of all tools together. An adder takes 0 to
+#: 7 look-up tables beyond its bits (ternary or alone), a product in a DSP block 5 around it (printed in the reports),
+#: a bit that is alive at a cut is a register, a multiplexer is that of the operator library.
+_LOGIC = {"adders": 3.0, "lone_adders": 3.0, "product_adders": 6.0, "products_in_dsp": 5.0, "fabric_area": 1.0}
+_REGISTERS = {"cut_bits": 1.0, "chain_bits": 1.0, "window_bits": 1.0, "port_bits": 1.0}
+PRIORS: Mapping[str, Mapping[str, float]] = {
+    "constant/lut": _LOGIC,
+    "sequential/lut": {**_LOGIC, "lone_adders": 0.0, "products_that_take_turns": 7.0},
+    "registered/lut": _LOGIC,
+    "constant/ff": {**_REGISTERS, "product_bits": 0.5},
+    "sequential/ff": {**_REGISTERS, "waiting_bits": 1.0},
+    "registered/ff": {"products": 10.0, "outputs": 16.0, "port_bits": 1.0},
+    "block_few_turns/lut": {"input_multiplexers": 1.0, "accumulators": 23.0},
+    "block_few_turns/ff": {"multipliers": 16.0, "inputs": 16.0},
+    "activation/lut": {"compared_bits": 1.75, "rounded_bits": 2.0},
+    "activation/ff": {"registered_bits": 2.0},
+}
+_PRIOR_LAYERS = 2.0
+#: A spread from few designs is too narrow: with n residuals it is widened by 1 + 4 / n.
+_FEW = 4.0
+_LEAST_SPREAD = 0.01
+_FROM_ONE_SHAPE, _WIDEST = (0.6, 1.6), (0.2, 5.0)
+#: Look-up tables or flip-flops below which a deviation is not worth being relative.
+_SMALL = 50.0
+#: Relative deviations below the first count alike, far beyond the second hardly at all; how often weights are set anew.
+_ALIKE, _OUTLIER, _REWEIGHTINGS = 0.01, 0.3, 12
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One layer of a report: its design, what the report says (``lut``, ``ff``), and whose report it is."""
+
+    design: Design
+    layer: DesignLayer
+    figures: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    amounts: Amounts
+    truth: float
+    source: str
+    shape: str
+
+
+def fit(observations: Iterable[Observation], start: Coefficients | None = None) -> Coefficients:
+    """Coefficients of every regime, figure and tool that occurs; entries of ``start`` stay where nothing was observed.
+
+    Raises ValueError when there is no observation.
+    """
+    rows: dict[str, list[_Row]] = defaultdict(list)
+    for seen in observations:
+        for figure, amounts in layer_amounts(seen.layer, seen.design).items():
+            truth = seen.figures.get(figure)
+            if truth is None or not math.isfinite(truth) or truth < 0:
+                continue
+            row = _Row(amounts, truth, seen.source, f"{seen.source} {_shape(seen.layer)}")
+            for tool in (seen.design.tool, "any"):
+                rows[f"{amounts.regime}/{figure}/{tool}"].append(row)
+    if not rows:
+        raise ValueError("no layer of these reports can be priced: nothing to calibrate")
+    entries = dict(start.entries) if start else {}
+    for name in sorted(rows):  # "any" comes before the tools
+        regime, figure, tool = name.split("/")
+        whole = entries.get(f"{regime}/{figure}/any")
+        prior = PRIORS.get(f"{regime}/{figure}", {})
+        if tool != "any" and whole:
+            prior = {term: value for term, value in whole.terms.items() if value or term in prior}
+        entries[name] = _entry(rows[name], prior)
+    return Coefficients(entries)
+
+
+def _shape(layer: DesignLayer) -> str:
+    shape = layer.weights.shape if layer.weights is not None else layer.kernel_shape or (layer.words,)
+    return " x ".join(map(str, shape))
+
+
+def _entry(rows: Sequence[_Row], prior: Mapping[str, float]) -> Entry:
+    terms = sorted({*prior, *(term for row in rows for term, amount in row.amounts.terms.items() if amount)})
+    found = _solve(rows, terms, prior)
+    return Entry(
+        dict(zip(terms, (round(float(value), 6) for value in found), strict=True)), _spread(rows, terms, prior), len(rows),
+        tuple(sorted({row.source for row in rows})),
+    )  # fmt: skip
+
+
+def _matrix(rows: Sequence[_Row], terms: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([[row.amounts.terms.get(term, 0.0) for term in terms] for row in rows], dtype=float)
+
+
+def _solve(rows: Sequence[_Row], terms: Sequence[str], prior: Mapping[str, float]) -> NDArray[np.float64]:
+    """Non-negative coefficients that minimise the sum of relative deviations (least squares, reweighted).
+
+    A coefficient that has a prior is drawn to it as if by a few more layers.
+    """
+    matrix = _matrix(rows, terms)
+    truth = np.array([row.truth for row in rows])
+    target = truth - np.array([row.amounts.fixed for row in rows])
+    number = Counter(row.source for row in rows)
+    scale = np.array([number[row.source] ** -0.25 for row in rows]) / (truth + _SMALL)
+    drawn = [place for place, term in enumerate(terms) if term in prior]
+    robust = scale
+    found = np.zeros(len(terms))
+    for _ in range(_REWEIGHTINGS):
+        scaled = matrix * robust[:, None]
+        pull = np.zeros((len(drawn), len(terms)))
+        wanted = np.zeros(len(drawn))
+        for line, place in enumerate(drawn):
+            column = scaled[:, place]
+            used = column[column > 0]
+            size = math.sqrt(_PRIOR_LAYERS * float((used**2).mean())) if len(used) else 1e-6
+            pull[line, place], wanted[line] = size, size * prior[terms[place]]
+        found = nonnegative_least_squares(np.vstack([scaled, pull]), np.concatenate([target * robust, wanted]))
+        deviation = np.abs(matrix @ found - target) / (truth + _SMALL)
+        robust = scale / np.sqrt(np.maximum(deviation, _ALIKE) * (1 + (deviation / _OUTLIER) ** 2))
+    return found
+
+
+def nonnegative_least_squares(matrix: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``x >= 0`` that minimises ``|matrix x - target|``: the active set method of Lawson and Hanson (1974).
+
+    ``matrix (rows, columns)``, ``target (rows,)``; returns ``(columns,)``.
+    """
+    columns = matrix.shape[1]
+    norm = np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
+    scaled = matrix / norm
+    x, active = np.zeros(columns), np.zeros(columns, dtype=bool)
+    for _ in range(3 * columns):
+        gradient = scaled.T @ (target - scaled @ x)
+        gradient[active] = -np.inf
+        if active.all() or gradient.max() <= 1e-10 * max(1.0, float(np.linalg.norm(target))):
+            break
+        active[int(gradient.argmax())] = True
+        while active.any():
+            trial = np.zeros(columns)
+            trial[active] = np.linalg.lstsq(scaled[:, active], target, rcond=None)[0]
+            if (trial[active] > 0).all():
+                x = trial
+                break
+            low = active & (trial <= 0)
+            step = min((x[low] / np.maximum(x[low] - trial[low], 1e-300)).min(), 1.0)
+            x = x + step * (trial - x)
+            active &= x > 1e-12
+            x[~active] = 0.0
+    found: NDArray[np.float64] = x / norm
+    return found
+
+
+def _spread(rows: Sequence[_Row], terms: Sequence[str], prior: Mapping[str, float]) -> tuple[float, float]:
+    """The 10 % and 90 % quantile of truth / value over rows that were left out, widened where there are few.
+
+    A source is left out as a whole when the others have as many rows, else shape by shape.
+    """
+    number = Counter(row.source for row in rows)
+    name = {id(row): row.source if 2 * number[row.source] <= len(rows) else row.shape for row in rows}
+    groups = sorted(set(name.values()))
+    ratios: list[float] = []
+    for group in groups if len(groups) > 1 else []:
+        out = [row for row in rows if name[id(row)] == group]
+        rest = [row for row in rows if name[id(row)] != group]
+        seen = {term for row in rest for term, amount in row.amounts.terms.items() if amount}
+        out = [row for row in out if all(term in seen for term, amount in row.amounts.terms.items() if amount)]
+        if not out:  # what no other design has is widened where it is priced
+            continue
+        value = _matrix(out, terms) @ _solve(rest, terms, prior) + np.array([row.amounts.fixed for row in out])
+        ratios += [(row.truth + _SMALL) / (float(v) + _SMALL) for row, v in zip(out, value, strict=True)]
+    if not ratios:
+        return _FROM_ONE_SHAPE
+    low, high = (float(end) for end in np.quantile(ratios, [0.1, 0.9]))
+    wider = 1 + _FEW / len(ratios)
+    least = 1 + _LEAST_SPREAD + 0.5 / math.sqrt(len(ratios))
+    low, high = min(low, 1 / least), max(high, least)
+    return (round(max(_WIDEST[0], low**wider), 4), round(min(_WIDEST[1], high**wider), 4))

@@ -1,0 +1,215 @@
+"""Layers with a kernel: dense, convolution, depthwise, scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from toolchain.estimate.amounts import Products, kernel_counts, products, regime, turns
+from toolchain.estimate.block import block_dsp, block_memory, block_of
+from toolchain.estimate.coefficients import Coefficients
+from toolchain.estimate.counting import Counts
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.kinds import layer_amounts
+from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
+from toolchain.estimate.schedule import Schedule, schedule
+from toolchain.network.constant_products import dsp_blocks
+
+#: Cycles for each input position of a convolution in io_stream, beside the kernel's own.
+_VIVADO_STREAM_BLOCK_CYCLES = 11  # exact in nine convolutions of Vivado 2019.2 and 2020.1
+_VITIS_STREAM_CYCLES = 2
+_UNSURE = "products of 10 to 15 bits: the tool may put them into fabric or into DSP blocks"
+
+
+def kernel_price(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    """The price of a layer that multiplies by constants or by weights in memory."""
+    if layer.strategy == "distributed_arithmetic":
+        return _distributed(layer, design)
+    if regime(layer) == "block":
+        return _block(layer, design, coefficients)
+    if layer.weights is None:
+        return _unknown_weights(layer, design, coefficients)
+    return _constant(layer, design, coefficients)
+
+
+def _figures(
+    layer: DesignLayer, design: Design, coefficients: Coefficients, counts: Counts | None
+) -> tuple[Figure, Figure]:
+    amounts = layer_amounts(layer, design, counts)
+    lut = figure("lut", amounts["lut"], design.tool, coefficients)
+    return lut, figure("ff", amounts["ff"], design.tool, coefficients)
+
+
+def _measured(*found: Figure) -> str:
+    kinds = {item.measured for item in found}
+    return "none" if "none" in kinds else "foreign" if "foreign" in kinds else "own"
+
+
+def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    counts = kernel_counts(layer)
+    place = schedule(counts, layer, design)
+    made = products(layer, counts, design.family, design.tool)
+    lut, ff = _figures(layer, design, coefficients, counts)
+    rounds = turns(layer, counts, design.tool)
+    cycles, interval = _timing(layer, place, rounds, design)
+    lines = [_counting(counts)]
+    notes: list[str] = []
+    if layer.reuse_factor > 1:
+        built = math.ceil(made.in_dsp + made.fabric)
+        lines.append(f"reuse factor {layer.reuse_factor}: {built} multipliers at once, {rounds} rounds")
+    if place.chained:
+        notes.append(f"{counts.n_in * counts.n_out} products: Vitis leaves such sums unbalanced, in long chains")
+    doubtful = _doubtful(layer, counts)
+    if doubtful:
+        notes.append(_UNSURE)
+    latency, least, interval = _positions(layer, design, float(cycles), interval)
+    spread = {
+        "dsp": _dsp_spread(made, doubtful, layer), "lut": lut.spread, "ff": ff.spread,
+        "latency_cycles": _latency_spread(layer, place, design), "initiation_interval": _interval_spread(layer),
+    }  # fmt: skip
+    return Price(
+        made.dsp, 0.0, lut.value, ff.value, latency, interval, spread, (*lines, lut.line, ff.line), tuple(notes),
+        _measured(lut, ff), least,
+    )  # fmt: skip
+
+
+def _counting(counts: Counts) -> str:
+    return (
+        f"{counts.n_in} x {counts.n_out} weights, {counts.nonzeros} not zero: {counts.multipliers} multipliers of 3 or "
+        f"more digits, {counts.adders} adders of 2 digits (equal weights on one input share); "
+        f"{counts.tree_adders} adders sum them"
+    )
+
+
+def _timing(layer: DesignLayer, place: Schedule, rounds: int, design: Design) -> tuple[int, float]:
+    """(cycles, initiation interval) of one evaluation.
+
+    Turns: exact for 30 of 30 Vivado designs; Vitis needs one cycle more, three for products that take several.
+    """
+    if layer.reuse_factor == 1:
+        slow = layer.strategy == "resource" and design.tool == "vivado" and place.cycles > 0
+        return place.cycles, 2.0 if slow else 1.0
+    extra = 1 if design.tool == "vivado" else 1 + max(1, place.product_cycles)
+    cycles = max(place.cycles, min(rounds + extra, layer.reuse_factor - 1))
+    return cycles, float(max(2, min(layer.reuse_factor, cycles + 1)))
+
+
+def _positions(layer: DesignLayer, design: Design, cycles: float, interval: float) -> tuple[float, float | None, float]:
+    """(cycles, cycles at least, interval) for a sample, from those of one evaluation."""
+    reads = _reads(layer)
+    if design.io_type == "io_stream" and layer.kind in ("conv1d", "conv2d", "depthwise"):
+        pixels = math.prod(layer.input_shape[:-1]) if layer.input_shape else layer.positions
+        if regime(layer) == "block" and design.tool == "vivado":
+            whole = pixels * (layer.reuse_factor + _VIVADO_STREAM_BLOCK_CYCLES)
+            return float(whole), float(min(whole, 4 * pixels)), float(whole + 1)
+        each = cycles + _VITIS_STREAM_CYCLES if design.tool == "vitis" else max(1.0, interval)
+        whole = round(pixels * each + (3 if design.tool == "vitis" else cycles + 7))
+        return float(whole), None, float(whole + 1)
+    if design.io_type == "io_stream":
+        return layer.positions * (reads - 1 + interval) + cycles, None, layer.positions * (reads - 1 + interval)
+    if layer.positions > 1:
+        return (layer.positions - 1) * interval + cycles, None, layer.positions * interval
+    return cycles, None, interval
+
+
+def _reads(layer: DesignLayer) -> int:
+    """Words of the stream that a dense layer reads before it begins."""
+    shape = layer.weights.shape if layer.weights is not None else layer.kernel_shape or (1, 1)
+    channels = layer.input_shape[-1] if layer.input_shape else shape[0]
+    return max(1, int(shape[0]) // max(channels, 1))
+
+
+def _doubtful(layer: DesignLayer, counts: Counts) -> int:
+    """Products whose binding no design has shown: the wider operand has 10 to 15 bits."""
+    if layer.binding != "auto":
+        return 0
+    data = layer.data_width
+    return sum(number for bits, number in counts.multiplier_widths if min(data, bits) > 4 and 9 < max(data, bits) < 16)
+
+
+def _dsp_spread(made: Products, doubtful: int, layer: DesignLayer) -> Spread:
+    if not made.dsp:
+        return EXACT
+    low = max(0.0, 1 - doubtful / max(made.in_dsp, 1))
+    return (low, 1.0) if layer.reuse_factor == 1 else (min(low, 0.9), 1.1)
+
+
+def _latency_spread(layer: DesignLayer, place: Schedule, design: Design) -> Spread:
+    if design.io_type == "io_stream" and layer.kind != "dense":
+        return (0.7, 1.5)
+    if design.tool == "vivado" and design.family == "ultrascale_plus":
+        return EXACT if place.cycles == 1 or layer.reuse_factor > 1 else (0.5, 1.5)
+    return (0.85, 1.2)
+
+
+def _interval_spread(layer: DesignLayer) -> Spread:
+    if layer.reuse_factor == 1 and layer.strategy != "resource":
+        return EXACT
+    return (0.9, 1.1) if layer.reuse_factor > 2 else EXACT
+
+
+def _block(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    block = block_of(layer)
+    lut, ff = _figures(layer, design, coefficients, None)
+    cycles, least, interval = _positions(layer, design, block.factor + 2.0, float(block.factor))
+    dsp = block_dsp(block, layer, design)
+    notes = []
+    seen = design.tool == "vivado" and block.factor > block.n_in
+    if design.tool == "vitis":
+        notes.append("resource strategy: memory and LUTs of Vitis were not measured at C synthesis")
+    small = min(block.n_in, block.n_out) < 32 or max(block.n_in, block.n_out) > 256
+    if small:
+        notes.append("a kernel outside 32 .. 256 inputs and outputs was not measured with more turns than inputs")
+    spread = {
+        "dsp": (0.95, 1.0) if block.width > 6 else (0.0, 1.1),
+        "bram_18k": EXACT if seen and block.factor <= 1024 else (0.7, 1.15),
+        "lut": _away(lut.spread, small, design), "ff": _away(ff.spread, small, design),
+        "latency_cycles": (1 - 1 / cycles, 1 + 1 / cycles), "initiation_interval": EXACT,
+    }  # fmt: skip
+    line = f"{block.n_in} x {block.n_out} weights, reuse factor {block.factor}: block factor {block.multipliers}, "
+    lines = (line + f"weights of {block.width} bits in memory", lut.line, ff.line)
+    if least is None and layer.positions == 1:
+        least = cycles - 1
+    return Price(
+        dsp, float(block_memory(block)), lut.value, ff.value, cycles, interval, spread, lines, tuple(notes),
+        _measured(lut, ff), least,
+    )  # fmt: skip
+
+
+def _away(spread: Spread, outside: bool, design: Design) -> Spread:
+    """Wider outside the measured sizes or tool."""
+    if outside or design.tool == "vitis":
+        return widened((min(spread[0], 0.75), max(spread[1], 1.3)), 1.5)
+    return spread
+
+
+def _unknown_weights(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    """Constants that are not known: every weight counts as a multiplier, which is the most there can be."""
+    assert layer.kernel_shape is not None
+    n_in, n_out = layer.kernel_shape
+    number = math.ceil(n_in * n_out / layer.reuse_factor)
+    wide, narrow = max(layer.data_width, layer.weight_width), min(layer.data_width, layer.weight_width)
+    dsp = float(number * dsp_blocks(wide, narrow, design.family)) if wide > 9 and narrow > 4 else 0.0
+    bits = max(layer.accumulator_width, 1)
+    lut = float(n_in * n_out * (bits + 3))
+    cycles, least, interval = _positions(layer, design, 2.0 + layer.reuse_factor, float(layer.reuse_factor))
+    spread = {
+        "dsp": (0.2, 1.0), "lut": (0.3, 1.3), "ff": (0.1, 1.5), "latency_cycles": (0.5, 2.0),
+        "initiation_interval": (0.5, 1.5),
+    }  # fmt: skip
+    note = "the weights are not known: zeros and equal weights are not counted, so this is an upper bound"
+    lines = (f"{n_in} x {n_out} weights, none known: {number} multipliers",)
+    return Price(dsp, 0.0, lut, lut, cycles, interval, spread, lines, (note,), "none", least)
+
+
+def _distributed(layer: DesignLayer, design: Design) -> Price:
+    """Adders only: at most one for each digit beyond the first of an output; da4ml's sharing saves about half."""
+    counts = kernel_counts(replace(layer, binding="auto"))
+    adders = max(counts.digits - counts.n_out, 0)
+    lut = 0.5 * adders * layer.accumulator_width
+    place = schedule(replace(counts, multipliers=0), layer, design)
+    spread = {"lut": (0.5, 1.6), "ff": (0.5, 2.0), "latency_cycles": (0.7, 1.6)}
+    lines = (f"{counts.digits} signed digits: at most {adders} adders before terms are shared, no DSP",)
+    notes = ("distributed arithmetic was not measured against synthesis",)
+    cycles = float(layer.positions - 1 + max(1, place.cycles))
+    return Price(0, 0, lut, lut * 0.6, cycles, layer.positions, spread, lines, notes, "none")

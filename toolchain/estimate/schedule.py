@@ -1,0 +1,81 @@
+"""When the sums of constant products are cut by registers: cycles, and the bits each cut keeps.
+
+C synthesis places operators one after the other until the clock period, less its uncertainty, is used up; then it cuts.
+Two delays for each device family decide where. They are those the tools' operator libraries give for a 16-bit adder and
+a product in one DSP block; they were not fitted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from toolchain.estimate.counting import Counts
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.network.constant_products import dsp_blocks, uses_dsp
+
+#: Nanoseconds of one level of 16-bit adders, and of a product in one DSP block.
+LEVEL_NS = {"7series": 2.07, "ultrascale": 1.0, "ultrascale_plus": 0.85}
+PRODUCT_NS = {"7series": 3.36, "ultrascale": 2.6, "ultrascale_plus": 2.35}
+#: Share of the clock period that the tool keeps free unless told otherwise (UG902, UG1399).
+UNCERTAINTY = {"vivado": 0.125, "vitis": 0.27}
+#: The last levels of a tree join the cycle before them: ternary adders.
+_JOINED_LEVELS = 0.65
+#: Vitis leaves sums of more products than this unbalanced (4,096 products were balanced, 10,976 were not).
+_BALANCED_PRODUCTS = 4096
+#: Two DSP blocks for one product, one after the other.
+_CASCADED = 1.6
+#: Additions of an unbalanced chain that fit where one level of a tree fits: its operands arrive in order.
+_CHAIN_GAIN = 1.5
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Cycles of one evaluation, and the register bits between them."""
+
+    cycles: int
+    product_cycles: int  # that a product needs beyond its first
+    cut_bits: float  # words alive at each cut, summed
+    product_bits: float  # of the shared products, for each additional cycle they take
+    chain_bits: float  # of unbalanced sums
+    chained: bool
+    paired: bool  # a cycle holds more than one and a half levels: adders pair up to ternary ones
+
+
+def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
+    """The schedule of a layer that is evaluated with all its products at once."""
+    period = design.clock_period_ns * (1 - UNCERTAINTY[design.tool])
+    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    product = _product_ns(counts, layer, design)
+    waiting = 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
+    paired = period / level >= 1.5
+    if design.tool == "vitis" and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
+        cycles = max(1, round(counts.fan_in * level / (_CHAIN_GAIN * period)))
+        whole = float(sum(counts.level_bits))
+        return Schedule(cycles + waiting, waiting, 0.0, waiting * counts.bits_at(0), whole, True, False)
+    levels = math.log2(max(counts.fan_in, 1)) - _JOINED_LEVELS
+    held = max(1, math.floor(period / level))  # levels in one cycle
+    place, cuts = ((period - product) * held / period if not waiting else 0.0), 0
+    bits = 0.0
+    while place < levels:
+        bits += counts.bits_at(place)
+        cuts, place = cuts + 1, place + held
+    return Schedule(cuts + waiting, waiting, bits, waiting * counts.bits_at(0), 0.0, False, paired)
+
+
+def _any_dsp(counts: Counts, layer: DesignLayer) -> bool:
+    if layer.binding != "auto":
+        return layer.binding == "dsp" and counts.multipliers > 0
+    return any(uses_dsp(layer.data_width, bits) for bits, _ in counts.multiplier_widths)
+
+
+def _product_ns(counts: Counts, layer: DesignLayer, design: Design) -> float:
+    """The slowest kind of product decides: in a DSP block, of two digits, negated, or wiring."""
+    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    rounding = 2 * level if layer.accumulator_rounds else 0.0
+    if counts.multipliers:
+        longest = max(bits for bits, _ in counts.multiplier_widths)
+        wide, narrow = max(longest, layer.data_width), min(longest, layer.data_width)
+        cascade = _CASCADED if dsp_blocks(wide, narrow, design.family) > 1 else 1.0
+        return PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"]) * cascade + rounding
+    return rounding + (2 * level if counts.adders else level if counts.product_adders else 0.0)

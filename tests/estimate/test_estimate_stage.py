@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.budget import check
-from toolchain.estimate.design import Design, DesignLayer, design_of
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.from_network import design_of
 from toolchain.estimate.prices import price
 from toolchain.estimate.stage import estimate_design
 from toolchain.fixed_point import FixedPoint

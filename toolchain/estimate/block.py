@@ -97,16 +97,24 @@ def block_amounts(block: Block, layer: DesignLayer) -> dict[str, Amounts]:
         return {"lut": Amounts("block_few_turns", lut), "ff": Amounts("block_few_turns", ff)}
     wide = block.selects_outputs
     lut = {
-        "one": min(1.0, block.n_in * outputs / 1024), "inputs": block.n_in * data, "outputs": outputs * held, "outputs_side": 0.0 if wide else outputs * held,
+        "one": min(1.0, block.n_in * outputs / 1024),
+        "inputs": block.n_in * data,
+        "outputs": outputs * held,
+        "outputs_side": 0.0 if wide else outputs * held,
         "output_multiplexers": number * multiplexer(outputs) * held if wide else 0.0,
-        "multipliers_side": 0.0 if wide else number * held, "fabric_products": number * data if few else 0.0, "single": float(number == 1),
-    }  # fmt: skip
+        "multipliers_side": 0.0 if wide else number * held,
+        "fabric_products": number * data if few else 0.0,
+        "single": float(number == 1),
+    }
     ff = {
-        "one": 1.0, "outputs": outputs * held, "outputs_side": 0.0 if wide else outputs * held,
+        "one": 1.0,
+        "outputs": outputs * held,
+        "outputs_side": 0.0 if wide else outputs * held,
         "multipliers_wide": number * held if wide and not few else 0.0,
         "fabric_products_wide": number * held if wide and few else 0.0,
-        "multipliers_side": 0.0 if wide else number * held, "single": float(number == 1),
-    }  # fmt: skip
+        "multipliers_side": 0.0 if wide else number * held,
+        "single": float(number == 1),
+    }
     return {"lut": Amounts("block", lut), "ff": Amounts("block", ff)}
 
 

@@ -18,10 +18,11 @@ from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.coefficients import Coefficients, Entry
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
+from toolchain.estimate.logic_synthesis import is_measured, logic_amounts
 
-#: What a coefficient should be by construction; a tool's own are drawn to those of all tools together. An adder takes 0 to
-#: 7 look-up tables beyond its bits (ternary or alone), a product in a DSP block 5 around it (printed in the reports),
-#: a bit that is alive at a cut is a register, a multiplexer is that of the operator library.
+#: What a coefficient should be by construction; a tool's own are drawn to those of all tools together. An adder takes 0
+#: to 7 look-up tables beyond its bits (ternary or alone), a product in a DSP block 5 around it (printed in the
+#: reports), a bit that is alive at a cut is a register, a multiplexer is that of the operator library.
 _LOGIC = {"adders": 3.0, "lone_adders": 3.0, "product_adders": 6.0, "products_in_dsp": 5.0, "fabric_area": 1.0}
 _REGISTERS = {"cut_bits": 1.0, "chain_bits": 1.0, "window_bits": 1.0, "port_bits": 1.0}
 PRIORS: Mapping[str, Mapping[str, float]] = {
@@ -58,6 +59,15 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class SynthesizedDesign:
+    """A whole design after logic synthesis: ``lut`` and ``ff`` of its utilisation report."""
+
+    design: Design
+    figures: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
 class _Row:
     amounts: Amounts
     truth: float
@@ -65,12 +75,24 @@ class _Row:
     shape: str
 
 
-def fit(observations: Iterable[Observation], start: Coefficients | None = None) -> Coefficients:
+def fit(
+    observations: Iterable[Observation],
+    start: Coefficients | None = None,
+    synthesized: Iterable[SynthesizedDesign] = (),
+) -> Coefficients:
     """Coefficients of every regime, figure and tool that occurs; entries of ``start`` stay where nothing was observed.
 
-    Raises ValueError when there is no observation.
+    ``synthesized`` calibrates the figures after logic synthesis. Raises ValueError when nothing can be priced.
     """
     rows: dict[str, list[_Row]] = defaultdict(list)
+    for whole in synthesized:
+        if not is_measured(whole.design):
+            continue
+        shape = " > ".join(_shape(layer) for layer in whole.design.layers)
+        for figure, amounts in logic_amounts(whole.design).items():
+            if whole.figures.get(figure) is not None:
+                row = _Row(amounts, whole.figures[figure], whole.source, shape)
+                rows[f"{amounts.regime}/{figure}/any"].append(row)
     for seen in observations:
         for figure, amounts in layer_amounts(seen.layer, seen.design).items():
             truth = seen.figures.get(figure)
@@ -101,8 +123,8 @@ def _entry(rows: Sequence[_Row], prior: Mapping[str, float]) -> Entry:
     terms = sorted({*prior, *(term for row in rows for term, amount in row.amounts.terms.items() if amount)})
     found = _solve(rows, terms, prior)
     return Entry(
-        dict(zip(terms, (round(float(value), 6) for value in found), strict=True)), _spread(rows, terms, prior), len(rows),
-        tuple(sorted({row.source for row in rows})),
+        dict(zip(terms, (round(float(value), 6) for value in found), strict=True)), _spread(rows, terms, prior),
+        len(rows), tuple(sorted({row.source for row in rows})),
     )  # fmt: skip
 
 

@@ -23,8 +23,8 @@ class KernelOperands:
 class Counts:
     """Counts over one weight matrix ``(n_in, n_out)`` whose weights are constants.
 
-    A weight with no non-zero canonical-signed-digit (CSD) digit is free, one digit is wiring (a negation when negative),
-    two are an adder, three or more a multiplier; equal signed weights on one input share theirs. Sums are balanced
+    A weight with no non-zero canonical-signed-digit (CSD) digit is free, one is wiring (a negation when negative), two
+    are an adder, three or more a multiplier; equal signed weights on one input share theirs. Sums are balanced
     trees of the narrowest operands first; an adder has the bits of its wider operand.
     """
 

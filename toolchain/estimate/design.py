@@ -8,22 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import UnsupportedModelError
-from toolchain.fixed_point import Overflow, Rounding
-from toolchain.network.nodes import (
-    Convolution,
-    Dense,
-    FixedPointNetwork,
-    Input,
-    Linear,
-    Node,
-    Relu,
-    Requantize,
-    Reshape,
-)
-from toolchain.project import HlsSection
-from toolchain.target import Fpga
-
 #: What a layer does, in the field's words. ``reshape`` is wiring; ``table`` any function of one word read from a table.
 Kind = Literal[
     "dense", "conv1d", "conv2d", "depthwise", "recurrent", "scale", "embedding", "pooling", "merge", "activation",
@@ -77,46 +61,3 @@ class Design:
     family: str
     clock_period_ns: float
     tool_version: str = ""  # "2020.1"; empty: not known
-
-
-def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> Design:
-    """The design that ``hls`` would write for ``network``. Raises UnsupportedModelError for operators not covered."""
-    layers = []
-    for node in network.nodes:
-        if isinstance(node, Input):
-            continue
-        width = network[node.inputs[0]].result.width
-        if isinstance(node, Linear):
-            layers.append(_linear(node, width, section))
-        elif isinstance(node, Relu | Requantize):
-            layers.append(_activation(node, width))
-        elif isinstance(node, Reshape):
-            layers.append(DesignLayer(node.name, "reshape", width, node.result.width, node.size))
-        else:
-            raise UnsupportedModelError(f"{type(node).__name__} is not estimated", where=f"layer '{node.name}'")
-    clock = section.clock_period_ns or fpga.clock_period_ns
-    return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock)
-
-
-def _activation(node: Node, width: int) -> DesignLayer:
-    form = node.result
-    rounds = form.rounding is not Rounding.TRN or form.overflow is not Overflow.WRAP
-    function = "relu" if isinstance(node, Relu) else "linear"
-    positions = node.size // node.shape[-1]
-    return DesignLayer(
-        node.name, "activation", width, form.width, node.size, positions, function=function, result_rounds=rounds
-    )
-
-
-def _linear(node: Linear, width: int, section: HlsSection) -> DesignLayer:
-    if not isinstance(node, Dense | Convolution):
-        raise UnsupportedModelError(f"{type(node).__name__} is not estimated", where=f"layer '{node.name}'")
-    own = section.layers.get(node.name)
-    weights = node.kernel.reshape(-1, node.kernel.shape[-1])
-    return DesignLayer(
-        node.name, "conv1d" if isinstance(node, Convolution) or len(node.shape) > 1 else "dense", width,
-        node.result.width, node.size, node.size // node.shape[-1], weights, node.kernel_format.width,
-        node.accumulator.width, biases=0 if node.bias is None else int(np.count_nonzero(node.bias)),
-        strategy=(own.strategy if own else None) or section.strategy,
-        reuse_factor=(own.reuse_factor if own else None) or section.reuse_factor,
-    )  # fmt: skip

@@ -169,7 +169,7 @@ def _block(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Pr
     line = f"{block.n_in} x {block.n_out} weights, reuse factor {block.factor}: block factor {block.multipliers}, "
     lines = (line + f"weights of {block.width} bits in memory", lut.line, ff.line)
     if least is None and layer.positions == 1:
-        least = cycles - 1
+        least = cycles - 1  # 830 of 871 Vivado designs, 42 of 42 Vitis designs
     return Price(
         dsp, float(block_memory(block)), lut.value, ff.value, cycles, interval, spread, lines, tuple(notes),
         _measured(lut, ff), least,

@@ -1,7 +1,7 @@
 """From the C-synthesis figures to what the device will hold after logic synthesis.
 
-Nine published designs have both reports; 42 more have the later one only (dense layers in memory, Vitis HLS 2023.2): these
-are counted and fitted themselves.
+Nine published designs have both reports; 42 more have the later one only (dense layers in memory, Vitis HLS 2023.2):
+these are counted and fitted themselves.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def fifo_blocks(depth: int, width: int, number: int, tool: str) -> int:
 
 
 def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
-    """(look-up tables, flip-flops). Streams: four layers within 12 %; in parallel: a comparison for each word but one."""
+    """(look-up tables, flip-flops). Streams: four layers within 12 %; in parallel: one comparison less than words."""
     number, width = lanes(layer, design), layer.data_width
     if design.io_type == "io_stream":
         return 350 + number * (140 + 2.0 * width), 180 + number * (31 + 9.2 * width)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from toolchain.estimate import totals
 from toolchain.estimate.coefficients import Coefficients, shipped
 from toolchain.estimate.confidence import confidence
-from toolchain.estimate.design import Design, DesignLayer, design_of
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.from_network import design_of
 from toolchain.estimate.logic_synthesis import after_logic_synthesis
 from toolchain.estimate.price import Price
 from toolchain.estimate.prices import price
@@ -28,8 +29,8 @@ def estimate_design(
 ) -> EstimateResult:
     """Price every layer of ``design`` and add up.
 
-    ``stage``: ``csynth`` (what the HLS report will say) or ``logic_synthesis`` (what the device will hold). The share of
-    the device is that of the chosen stage; ``logic_synthesis`` of the result has the later stage's resources always.
+    ``stage``: ``csynth`` (what the HLS report will say) or ``logic_synthesis`` (what the device will hold). The share
+    of the device is that of the chosen stage; ``logic_synthesis`` of the result has the later stage's resources always.
     """
     used = coefficients or shipped()
     priced = [(layer, price(layer, design, used)) for layer in design.layers]

@@ -69,7 +69,7 @@ def _handed_over(design: Design, busy: Priced) -> float:
         return 0.0
     kernels = [layer for layer, _ in busy if layer.kind in KERNELS]
     if any(regime(layer) == "block" for layer in kernels):
-        return -1.0  # 42 of 42 designs
+        return len(kernels) - 1.0 if design.tool == "vitis" else -1.0  # Vitis: 42 of 42 designs
     if design.tool == "vivado":
         return len(kernels) + 1.0
     each = 2 if all(layer.reuse_factor == 1 for layer in kernels) else 1

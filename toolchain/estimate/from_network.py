@@ -1,0 +1,138 @@
+"""A quantized network as the design that ``hls`` would write for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.estimate.design import Design, DesignLayer, Kind
+from toolchain.fixed_point import Overflow, Rounding
+from toolchain.network import nodes as operators
+from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node
+from toolchain.project import HlsSection
+from toolchain.target import Fpga
+
+_MERGES: dict[type[Node], str] = {
+    operators.Add: "add", operators.Subtract: "subtract", operators.Multiply: "multiply", operators.Maximum: "maximum",
+    operators.Minimum: "minimum", operators.Average: "average",
+}  # fmt: skip
+
+
+def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> Design:
+    """The design that ``hls`` would write for ``network``. Raises UnsupportedModelError for operators not covered."""
+    layers = [_layer(node, network, section) for node in network.nodes if not isinstance(node, Input)]
+    clock = section.clock_period_ns or fpga.clock_period_ns
+    return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock)
+
+
+def _layer(node: Node, network: FixedPointNetwork, section: HlsSection) -> DesignLayer:
+    width = max(network[name].result.width for name in node.inputs)
+    inside = network[node.inputs[0]].shape
+    if isinstance(node, Linear):
+        return _linear(node, width, inside, section)
+    if type(node) in _MERGES:
+        return _plain(node, "merge", width, _MERGES[type(node)])
+    for kind, made in _MADE.items():
+        if isinstance(node, kind):
+            return made(node, width, inside)
+    raise UnsupportedModelError(f"{type(node).__name__} is not estimated", where=f"layer '{node.name}'")
+
+
+def _positions(node: Node) -> int:
+    return node.size // max(node.shape[-1], 1) if node.shape else 1
+
+
+def _plain(node: Node, kind: Kind, width: int, function: str = "") -> DesignLayer:
+    return DesignLayer(node.name, kind, width, node.result.width, node.size, _positions(node), function=function)
+
+
+def _activation(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
+    form = node.result
+    rounds = form.rounding is not Rounding.TRN or form.overflow is not Overflow.WRAP
+    function = "relu" if isinstance(node, operators.Relu) else "linear"
+    return DesignLayer(
+        node.name, "activation", width, form.width, node.size, _positions(node), function=function, result_rounds=rounds
+    )
+
+
+def _pooling(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
+    assert isinstance(node, operators.MaxPool)
+    return DesignLayer(
+        node.name, "pooling", width, node.result.width, node.size, _positions(node), function="max", input_shape=inside,
+        window=tuple(node.window),
+    )  # fmt: skip
+
+
+def _table(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
+    assert isinstance(node, operators.Table)
+    return DesignLayer(
+        node.name, "table", width, node.result.width, node.size, _positions(node), table_size=len(node.words),
+        table_width=node.result.width,
+    )  # fmt: skip
+
+
+def _embedding(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
+    assert isinstance(node, operators.Embedding)
+    rows, channels = node.words.shape
+    return DesignLayer(
+        node.name, "embedding", width, node.result.width, node.size, _positions(node), weight_width=node.result.width,
+        kernel_shape=(int(rows), int(channels)),
+    )  # fmt: skip
+
+
+def _padding(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
+    return _plain(node, "padding", width)
+
+
+def _wiring(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
+    return _plain(node, "reshape", width)
+
+
+_MADE: dict[type[Node] | tuple[type[Node], ...], Callable[[Node, int, tuple[int, ...]], DesignLayer]] = {
+    (operators.Relu, operators.Requantize): _activation,
+    operators.MaxPool: _pooling,
+    operators.Table: _table,
+    operators.Embedding: _embedding,
+    operators.ZeroPadding: _padding,
+    (operators.Reshape, operators.Concatenate, operators.Crop, operators.Permute): _wiring,
+}
+
+
+def _linear(node: Linear, width: int, inside: tuple[int, ...], section: HlsSection) -> DesignLayer:
+    own = section.layers.get(node.name)
+    kind, weights, window = _kernel(node)
+    fixed = isinstance(node, operators.Scale) or node.constant  # no weights of the model: neither has a choice
+    strategy = "latency" if fixed else (own.strategy if own else None) or section.strategy
+    factor = 1 if fixed else (own.reuse_factor if own else None) or section.reuse_factor
+    shape = inside
+    if isinstance(node, operators.Convolution | operators.DepthwiseConvolution):
+        padded = (size + sum(ends) for size, ends in zip(inside[:-1], node.padding, strict=True))
+        shape = (*padded, inside[-1])
+    return DesignLayer(
+        node.name, kind, width, node.result.width, node.size, _positions(node), weights, node.kernel_format.width,
+        node.accumulator.width, strategy, factor,
+        biases=0 if node.bias is None else int(np.count_nonzero(node.bias)), input_shape=shape, window=window,
+    )  # fmt: skip
+
+
+def _kernel(node: Linear) -> tuple[Kind, NDArray[np.int64], tuple[int, ...]]:
+    """(kind, matrix ``(n_in, n_out)``, window). Channels that do not mix stand as a block diagonal."""
+    kernel = node.kernel
+    if isinstance(node, operators.Scale):
+        return "scale", np.diag(kernel), ()
+    if isinstance(node, operators.DepthwiseConvolution):
+        window, channels = kernel.shape[:-1], kernel.shape[-1]
+        places = kernel.reshape(-1, channels)
+        matrix = np.zeros((math.prod(window) * channels, channels), dtype=np.int64)
+        for channel in range(channels):
+            matrix[channel::channels, channel] = places[:, channel]
+        return "depthwise", matrix, tuple(window)
+    if isinstance(node, operators.Convolution):
+        window = kernel.shape[:-2]
+        kind: Kind = "conv1d" if len(window) == 1 else "conv2d"
+        return kind, kernel.reshape(-1, kernel.shape[-1]), tuple(window)
+    return "dense", kernel, ()

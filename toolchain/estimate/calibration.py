@@ -106,10 +106,10 @@ def fit(
     entries = dict(start.entries) if start else {}
     for name in sorted(rows):  # "any" comes before the tools
         regime, figure, tool = name.split("/")
-        whole = entries.get(f"{regime}/{figure}/any")
+        pooled = entries.get(f"{regime}/{figure}/any")
         prior = PRIORS.get(f"{regime}/{figure}", {})
-        if tool != "any" and whole:
-            prior = {term: value for term, value in whole.terms.items() if value or term in prior}
+        if tool != "any" and pooled:
+            prior = {term: value for term, value in pooled.terms.items() if value or term in prior}
         entries[name] = _entry(rows[name], prior)
     return Coefficients(entries)
 

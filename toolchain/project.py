@@ -40,6 +40,8 @@ class DataSection(Section):
     price_column: str = Field("Adj Close", description="price_forecast: the column that is forecast")
     time_column: str = Field("", description="csv: default: the one named start_ms, timestamp, datetime, date or time")
     volume_window: Positive = Field(288, description="direction: rows of the trailing mean volume; 288 x 5 min: a day")
+    first_row: int = Field(0, ge=0, description="rows of the table before this one are left out; counted from 0")
+    last_row: int | None = Field(None, ge=1, description="rows from this one on are left out; default: all are used")
     train_share: Share = Field(0.7, description="first part of the series, in time")
     validation_share: Share = Field(0.1, description="next part; the rest is the test part")
     embargo: int = Field(14, ge=0, description="samples left out between the parts; at least look_back for windows")
@@ -48,6 +50,10 @@ class DataSection(Section):
     def _shares(self) -> DataSection:
         if self.train_share + self.validation_share >= 1.0:
             raise ValueError("train_share + validation_share must leave a test part: their sum must be below 1")
+        if self.last_row is not None and self.last_row <= self.first_row:
+            raise ValueError(f"last_row must be above first_row ({self.first_row})")
+        if self.source == "npz" and (self.first_row or self.last_row is not None):
+            raise ValueError("first_row and last_row choose rows of a table; source = 'npz' holds ready samples")
         if self.source in ("csv", "npz") and self.task in ("price_forecast", "direction") and self.source == "npz":
             raise ValueError("source = 'npz' holds ready samples: task must be 'regression' or 'classification'")
         if self.task in ("price_forecast", "direction") and self.embargo < self.look_back:

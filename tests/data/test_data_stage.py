@@ -199,3 +199,18 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
     result, _ = run(table, forecast_section(time_column="when", price_column="SPY"), tmp_path)
     assert result.source == "prices.csv, column 'SPY'"
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_chosen_rows_are_all_that_is_read(tmp_path: Path) -> None:
+    table = price_table(300)
+    part = table.iloc[40:240].reset_index(drop=True)
+    _, wanted = run(part, forecast_section(), tmp_path / "part")
+    broken = table.copy()
+    broken.loc[:39, "Adj Close"] = 1e6  # what is left out does not count
+    broken.loc[240:, "Adj Close"] = -1.0
+    _, found = run(broken, forecast_section(first_row=40, last_row=240), tmp_path / "whole")
+    for name in ("train", "validation", "test"):
+        assert np.array_equal(getattr(found, name).x, getattr(wanted, name).x)
+        assert np.array_equal(getattr(found, name).time, getattr(wanted, name).time)
+    with pytest.raises(DataSourceError, match="has 300 rows; rows 40 to 400 are wanted"):
+        run(table, forecast_section(first_row=40, last_row=400), tmp_path / "beyond")

@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from toolchain.cli import data, projects, stages, sweep, tflite, widths
+from toolchain.cli import data, projects, stages, study, sweep, tflite, widths
 from toolchain.cli.application import app, fail, find_project
 from toolchain.errors import ProjectError, ToolchainError
 
-__all__ = ["app", "data", "find_project", "main", "projects", "stages", "sweep", "tflite", "widths"]
+__all__ = ["app", "data", "find_project", "main", "projects", "stages", "study", "sweep", "tflite", "widths"]
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from toolchain.data.prepared import Prepared, Source
 from toolchain.data.price_forecast import forecast_samples
 from toolchain.data.samples import save
 from toolchain.data.times import show
+from toolchain.errors import DataSourceError
 from toolchain.project import DataSection
 from toolchain.results import DataResult, Job
 
@@ -31,6 +32,7 @@ def prepare(section: DataSection, job: Job) -> DataResult:
         found = from_names(sources.read_npz(path), str(path))
         return _finish(array_samples(found, section, path.name), job)
     source = _sp500() if section.source == "sp500" else Source(sources.read_csv(path), path.name, str(path), "price")
+    source = _chosen_rows(source, section)
     make = forecast_samples if section.task == "price_forecast" else direction_samples
     return _finish(make(section, source), job)
 
@@ -44,6 +46,21 @@ def prepare_arrays(arrays: Arrays, section: DataSection, job: Job) -> DataResult
     if problem:
         raise problem
     return _finish(array_samples(arrays, section, "arrays in memory"), job)
+
+
+def _chosen_rows(source: Source, section: DataSection) -> Source:
+    first, last = section.first_row, section.last_row
+    if not first and last is None:
+        return source
+    rows = len(source.table)
+    if first >= rows or (last or 0) > rows:
+        raise DataSourceError(
+            f"has {rows} rows; rows {first} to {last or rows} are wanted", where=source.where,
+            hint="--set data.first_row=…, --set data.last_row=…",
+        )  # fmt: skip
+    name = f"rows {first} to {last or rows}"
+    table = source.table.iloc[first:last].reset_index(drop=True)
+    return Source(table, f"{source.title}, {name}", f"{source.where} ({name}, counted anew)", source.unit)
 
 
 def _sp500() -> Source:

@@ -1,0 +1,1 @@
+"""Studies: one question asked over many folds and seeds, answered in a table and a page."""

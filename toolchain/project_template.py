@@ -64,6 +64,9 @@ def render(table: dict[str, Any]) -> str:
         schema = entry.annotation
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             lines += ["", f"[{section}]", *_keys(schema, table.get(section, {}))]
+    sparsities = table.get("prune", {}).get("sparsities", {})
+    if sparsities:
+        lines += ["", "[prune.sparsities]", *(f"{name} = {_toml(value)}" for name, value in sparsities.items())]
     for section in ("quantize", "hls"):
         for name, options in table.get(section, {}).get("layers", {}).items():
             given = [f"{key} = {_toml(value)}" for key, value in options.items()]
@@ -84,6 +87,8 @@ def _keys(schema: type[BaseModel], given: dict[str, Any], skip: tuple[str, ...] 
         remark = _remark(entry)
         shown = f"{key} = {_toml(value)}" if value is not None else f"{key} ="
         lines.append(f"{mark}{shown}" + (f"  # {remark}" if remark else ""))
+    if schema.__name__ == "PruneSection":
+        lines.append("# [prune.sparsities] with NAME = 0.9 is the final_sparsity of one layer")
     if schema.__name__ == "QuantizeSection":
         lines.append("# [quantize.layers.NAME] with weight_bits and activation_bits overrides them for one layer")
     if schema.__name__ == "HlsSection":

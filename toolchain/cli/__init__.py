@@ -10,11 +10,13 @@ import sys
 
 import typer
 
-from toolchain.cli import data, projects, stages, study, sweep, tflite, widths
+from toolchain.cli import data, estimate, projects, stages, study, sweep, synth, tflite, widths
 from toolchain.cli.application import app, fail, find_project
 from toolchain.errors import ProjectError, ToolchainError
 
-__all__ = ["app", "data", "find_project", "main", "projects", "stages", "study", "sweep", "tflite", "widths"]
+#: Importing a file of commands adds them to ``app``.
+COMMANDS = (data, estimate, projects, stages, study, sweep, synth, tflite, widths)
+__all__ = ["COMMANDS", "app", "find_project", "main"]
 
 
 def main() -> None:

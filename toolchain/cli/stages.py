@@ -36,7 +36,6 @@ STAGE_HELP = {
     "hls": "Write the Vitis or Vivado HLS project.",
     "csim": "Compile the HLS project with g++ and run it on the test part and the corner vectors.",
     "verify": "Compare hardware, integer network and QKeras model word by word.",
-    "estimate": "Estimate DSP, BRAM, LUT, FF, latency and initiation interval.",
     "report": "Write report.json and report.html (the same as build).",
     "build": "Run all stages and write the report.",
 }
@@ -132,6 +131,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         **({"arm": arm.model_dump(mode="json")} if arm else {}),
         "stage": name,
         "result": outcome.results[name].model_dump(mode="json"),
+        **({name: outcome.results[name].model_dump(mode="json")} if name == "estimate" else {}),
         "folder": str(outcome.results[name].folder),
         "stages": [
             {"name": run.name, "seconds": round(run.seconds, 3), "cached": run.cached} for run in outcome.workspace.runs

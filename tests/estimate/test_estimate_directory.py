@@ -1,0 +1,193 @@
+"""``toolchain estimate DIR``: what hls4ml wrote, read back as the design that was asked for; anything else refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_toolchain
+
+from toolchain.errors import ProjectError, UnsupportedModelError
+from toolchain.estimate.directory.project import Given, family_of
+from toolchain.estimate.directory.reader import read_directory
+from toolchain.estimate.directory.sources import evaluate
+from toolchain.estimate.directory.weights import words_of
+from toolchain.estimate.stage import estimate_design
+from toolchain.results import EstimateResult
+
+PARAMETERS = """\
+#include "ap_fixed.h"
+// one
+struct config2_mult : nnet::dense_config {
+    static const unsigned n_in = 2*N_CHAN;
+    static const unsigned n_out = 3;
+    static const unsigned reuse_factor = 2;
+    static const unsigned strategy = nnet::STRATEGY;
+    typedef ap_fixed<18,8> accum_t;
+    typedef w2_t weight_t;
+};
+
+struct config2 : nnet::conv1d_config {
+    static const unsigned pad_left = 1;
+    static const unsigned pad_right = 0;
+    static const unsigned in_width = 5;
+    static const unsigned n_chan = N_CHAN;
+    static const unsigned filt_width = 2;
+    static const unsigned n_filt = 3;
+    static const unsigned out_width = 5;
+    typedef config2_mult mult_config;
+};
+
+struct relu_config3 : nnet::activ_config {
+    static const unsigned n_in = 15;
+    static const unsigned reuse_factor = 1;
+};
+"""
+DEFINES = """\
+#define N_CHAN 2
+typedef ap_fixed<8,3> input_t;
+typedef ap_fixed<6,2> w2_t;
+typedef nnet::array<ap_fixed<18,8>, 3*1> layer2_t;
+typedef nnet::array<ap_ufixed<7,3,AP_RND,AP_SAT,0>, 3*1> result_t;
+"""
+TOP = """\
+#include "parameters.h"
+void top(hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out) {
+    // hls-fpga-machine-learning insert layers
+    nnet::conv_1d_cl<input_t, layer2_t, config2>(in1, layer2_out, w2, b2); // one
+    nnet::relu<layer2_t, result_t, relu_config3>(layer2_out, layer3_out); // two
+}
+"""
+
+
+def write_directory(folder: Path, strategy: str = "latency", top: str = TOP, parameters: str = PARAMETERS) -> Path:
+    """The smallest directory with a convolution and a ReLU; weights 1 … 12 sixteenths."""
+    weights = folder / "firmware" / "weights"
+    weights.mkdir(parents=True)
+    (folder / "firmware" / "defines.h").write_text(DEFINES)
+    (folder / "firmware" / "parameters.h").write_text(parameters.replace("STRATEGY", strategy))
+    (folder / "firmware" / "top.cpp").write_text(top)
+    kernel = np.arange(1, 13).reshape(4, 3) / 16
+    kernel = kernel.T if strategy == "resource" else kernel
+    (weights / "w2.txt").write_text(", ".join(f"{value:.10f}" for value in kernel.flat))
+    (folder / "project.tcl").write_text('set backend "vitis"\nset part "xc7z020clg400-1"\nset clock_period 5\n')
+    return folder
+
+
+@pytest.mark.parametrize("strategy", ["latency", "resource"])
+def test_a_directory_is_the_design_that_its_files_describe(tmp_path: Path, strategy: str) -> None:
+    found = read_directory(write_directory(tmp_path / "d", strategy))
+    one, two = found.design.layers
+    assert (one.name, one.kind, one.positions, one.words, one.window, one.input_shape) == (
+        "one", "conv1d", 5, 15, (2,), (6, 2),
+    )  # fmt: skip
+    assert (one.data_width, one.weight_width, one.accumulator_width, one.result_width) == (8, 6, 18, 18)
+    assert (one.strategy, one.reuse_factor) == (strategy, 2)
+    assert one.weights is not None
+    assert np.array_equal(one.weights, np.arange(1, 13).reshape(4, 3))
+    assert (two.kind, two.function, two.positions, two.words, two.result_width) == ("activation", "relu", 5, 15, 7)
+    assert (found.design.tool, found.design.io_type, found.design.family) == ("vitis", "io_stream", "7series")
+    assert found.known_device
+
+
+def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
+    given = Given("vivado", "2020.1", "xcku115-flvb2104-2-i", 4.0)
+    found = read_directory(write_directory(tmp_path / "d"), given)
+    assert (found.design.tool, found.design.tool_version, found.design.clock_period_ns) == ("vivado", "2020.1", 4.0)
+    assert (found.design.family, found.known_device) == ("ultrascale", False)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "word"),
+    [
+        (lambda d: shutil.rmtree(d / "firmware"), UnsupportedModelError, "firmware"),
+        (lambda d: (d / "project.tcl").unlink(), ProjectError, "--tool"),
+        (lambda d: (d / "project.tcl").write_text('set backend "vitis"\nset clock_period 5\n'), ProjectError, "--part"),
+        (lambda d: (d / "project.tcl").write_text('set backend "vitis"\nset part "xcvu9p"\n'), ProjectError, "clock"),
+        (lambda d: (d / "project.tcl").write_text('set backend "Quartus"\n'), UnsupportedModelError, "Quartus"),
+        (lambda d: (d / "firmware" / "top.cpp").unlink(), UnsupportedModelError, "top function"),
+        (lambda d: (d / "firmware" / "defines.h").write_bytes(b"\xff\xfe"), UnsupportedModelError, "defines.h"),
+        (lambda d: (d / "firmware" / "weights" / "w2.txt").write_text("1, 2"), UnsupportedModelError, "holds 2"),
+        (lambda d: (d / "firmware" / "weights" / "w2.txt").write_text("1, x"), UnsupportedModelError, "numbers"),
+        (lambda d: (d / "firmware" / "weights" / "w2.txt").write_text("1, nan"), UnsupportedModelError, "NaN"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, change: object, error: type[Exception], word: str) -> None:
+    folder = write_directory(tmp_path / "d")
+    change(folder)  # type: ignore[operator]
+    with pytest.raises(error) as caught:
+        read_directory(folder)
+    assert word in caught.value.text()  # type: ignore[attr-defined]
+
+
+def test_a_layer_that_is_not_known_is_named(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path / "d", top=TOP.replace("nnet::relu<", "nnet::garnet<"))
+    with pytest.raises(UnsupportedModelError, match="garnet"):
+        read_directory(folder)
+
+
+def test_weights_that_are_missing_are_said_to_be(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path / "d")
+    (folder / "firmware" / "weights" / "w2.txt").unlink()
+    found = read_directory(folder)
+    assert found.design.layers[0].weights is None
+    assert any("no weight file" in note for note in found.notes)
+    assert estimate_design(found.design, found.fpga).grade in ("B", "C", "D")
+
+
+def test_expressions_of_the_headers() -> None:
+    assert evaluate("DIV_ROUNDUP(n_in * 3, 4) - 10 / n_in", {"n_in": 3}) == 0
+    assert evaluate("MIN(3u, 7)", {}) == 3
+    for text in ("__import__('os')", "a.b", "nnet::latency", "2 ** 99999", "(" * 5000, "1 / 0"):
+        assert evaluate(text, {}) is None
+
+
+def test_printed_decimals_become_the_words_that_the_compiler_makes() -> None:
+    from toolchain.estimate.directory.sources import Type
+
+    found = words_of(np.array([0.1, -0.1, 0.0625, 1.9999999999, 2.0]), Type(6, 2))
+    assert found.tolist() == [1, -2, 1, -32, -32]
+
+
+@pytest.mark.parametrize(
+    ("part", "family"),
+    [("xc7z020clg400-1", "7series"), ("xcku115-flvb2104-2-i", "ultrascale"), ("xcvu9p-flga2104-2L", "ultrascale_plus"),
+     ("xcu250-figd2104-2L-e", "ultrascale_plus"), ("xck26-sfvc784-2LV-c", "ultrascale_plus"),
+     ("xczu9eg-ffvb1156-2-e", "ultrascale_plus"), ("xcvc1902-vsva2197-2MP-e-S", "versal")],
+)  # fmt: skip
+def test_families(part: str, family: str) -> None:
+    assert family_of(part) == family
+
+
+def test_a_written_project_and_its_directory_have_one_estimate(small_build: Path, tmp_path: Path) -> None:
+    """The same design, once from the network and once from the files."""
+    small_build = small_build / "build" / "zcu102"
+    whole = json.loads((small_build / "report.json").read_text())["estimate"]
+    done = run_toolchain("estimate", str(small_build / "hls"), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["estimate"]
+    EstimateResult.model_validate(found)
+    kernels = [item for item in found["layers"] if item["kind"] == "dense"]
+    assert [item["dsp"] for item in kernels] == [item["dsp"] for item in whole["layers"] if item["kind"] == "dense"]
+    assert found["initiation_interval"]["value"] == whole["initiation_interval"]["value"]
+    explained = run_toolchain("estimate", str(small_build / "hls"), "--explain", kernels[0]["name"])
+    assert f"layer '{kernels[0]['name']}'" in explained.stderr
+    refused = run_toolchain("estimate", str(small_build / "hls"), "--explain", "nobody")
+    assert refused.returncode == 2
+
+
+def test_reading_imports_no_tensorflow(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path / "d")
+    code = (
+        "import sys; from pathlib import Path; from toolchain.estimate.directory.reader import read_directory; "
+        "from toolchain.estimate.stage import estimate_design; "
+        f"f = read_directory(Path({str(folder)!r})); estimate_design(f.design, f.fpga); "
+        "print([m for m in ('tensorflow', 'keras', 'hls4ml', 'qkeras') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert out.stdout.strip() == "[]"

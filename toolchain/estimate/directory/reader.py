@@ -1,0 +1,41 @@
+"""A directory that hls4ml wrote, as a ``Design`` and its device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.estimate.design import Design
+from toolchain.estimate.directory.layers import read_layers
+from toolchain.estimate.directory.project import Given, HlsProject, device, find_project
+from toolchain.estimate.directory.sources import read_sources
+from toolchain.target import Fpga
+
+
+@dataclass(frozen=True)
+class Found:
+    """A design, what it is for, and what was noticed. ``known_device``: the device's resources are known."""
+
+    project: HlsProject
+    design: Design
+    fpga: Fpga
+    known_device: bool
+    notes: tuple[str, ...]
+
+
+def read_directory(folder: Path, given: Given | None = None) -> Found:
+    """Read ``folder``; ``given`` replaces what the project says of tool, part and clock.
+
+    Raises UnsupportedModelError for what hls4ml's Vivado and Vitis backends do not write, or a layer that is not
+    estimated; ProjectError when tool, part or clock are nowhere.
+    """
+    project = find_project(folder, given or Given())
+    sources = read_sources(project.firmware, project.top)
+    layers, notes = read_layers(sources, project.firmware / "weights")
+    fpga, known = device(project)
+    design = Design(
+        layers, project.tool, "io_stream" if sources.streams else "io_parallel", fpga.family, project.clock_period_ns,
+        project.tool_version,
+    )  # fmt: skip
+    unknown = () if known else (f"{project.part}: no target file has this device; its share is not known",)
+    return Found(project, design, fpga, known, (*project.notes, *unknown, *notes))

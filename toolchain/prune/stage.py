@@ -19,10 +19,10 @@ from toolchain.model.rewriting import is_quantized, plain_graph
 from toolchain.model.tensorflow import seed_everything
 from toolchain.project import PruneSection
 from toolchain.prune import masks, measure, preflight
-from toolchain.prune.chain_surgery import cut
 from toolchain.prune.fine_tuning import fine_tune
+from toolchain.prune.structured import cut, removed_groups
 from toolchain.prune.weights import Pruned, prune_by_strategy
-from toolchain.results import DataResult, Job, ModelResult, PruneMeasures, PruneResult, RemovedGroup, Samples
+from toolchain.results import DataResult, Job, ModelResult, PruneMeasures, PruneResult, Samples
 
 
 def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job) -> PruneResult:
@@ -51,7 +51,7 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     )  # fmt: skip
     graph, pruning = prune_by_strategy(graph, data, samples, section, plan, job)
     graph = cut(graph, section)
-    removed = _removed(before, graph)
+    removed = removed_groups(before, graph)
     if removed:
         graph = fine_tune(graph, samples, _after_cutting(section, plan), job)
     _check_alive(before, graph, samples)
@@ -114,12 +114,3 @@ def _check_alive(before: Graph, after: Graph, samples: Samples) -> None:
 
 def _weights(graph: Graph) -> int:
     return sum(kernel.size for kernel in kernels_of(graph).values())
-
-
-def _removed(before: Graph, after: Graph) -> tuple[RemovedGroup, ...]:
-    groups = []
-    for key, old in kernels_of(before).items():
-        new = kernels_of(after).get(key)
-        if new is not None and new.shape[-1] < old.shape[-1]:
-            groups.append(RemovedGroup(layer=key, before=old.shape[-1], after=new.shape[-1]))
-    return tuple(groups)

@@ -11,7 +11,7 @@ import numpy as np
 from toolchain.model.graph import Array, Graph, Layer
 from toolchain.prune.surgery.constants import Values, constants, is_unpadded
 from toolchain.prune.surgery.plan import Plan
-from toolchain.prune.surgery.planning import check_space, make_plan
+from toolchain.prune.surgery.planning import make_plan, number_of, skipped
 from toolchain.prune.surgery.rules import Binding
 from toolchain.prune.surgery.tracing import Group, Tracing, trace
 
@@ -26,14 +26,13 @@ def plan_dead(graph: Graph, skip: Collection[str] = (), tracing: Tracing | None 
     ProjectError for a name in ``skip`` that does not exist.
     """
     tracing = tracing or trace(graph)
-    for space in skip:
-        check_space(tracing, space, "skip")
+    stay = skipped(tracing, skip)
     readers = _readers(tracing)
     gone: list[Group] = []
     for group in tracing.groups:
         labels = np.concatenate([tracing.spaces[space][list(units)] for space, units in group.units.items()])
         member = np.isin(tracing.record.units.everyone(), tracing.record.units.groups(labels))
-        if any(space.split("/")[0] in skip for space in group.units) or not _is_dead(readers, member):
+        if number_of(tracing, group) in stay or not _is_dead(readers, member):
             continue
         one_more = _units([*gone, group])
         if tracing.emptied(tracing.alive(one_more)) is None:
@@ -46,7 +45,7 @@ def remove_dead(graph: Graph, skip: Collection[str] = ()) -> Graph:
     from toolchain.prune.surgery.cutting import apply
 
     while True:
-        plan = plan_dead(graph, [name for name in skip if name in graph.layers])
+        plan = plan_dead(graph, skip)
         if plan.is_empty:
             return graph
         graph = apply(graph, plan)

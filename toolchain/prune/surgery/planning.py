@@ -69,9 +69,7 @@ def plan_sparsity(
             )  # fmt: skip
         if isinstance(sparsity, Mapping) and space in tracing.left_whole and share:
             raise ProjectError(f"cannot be cut: {tracing.left_whole[space]}", where=f"layer '{space}'")
-    for space in skip:
-        check_space(tracing, space, "skip")
-    return make_plan(tracing, _least(tracing, targets, _checked(tracing, importance), skip))
+    return make_plan(tracing, _least(tracing, targets, _checked(tracing, importance), skipped(tracing, skip)))
 
 
 def plan_branches(graph: Graph, names: Collection[str]) -> Plan:
@@ -115,6 +113,25 @@ def make_plan(tracing: Tracing, gone: Iterable[Group], fold_constants: bool = Fa
     )  # fmt: skip
 
 
+def skipped(tracing: Tracing, skip: Collection[str]) -> set[int]:
+    """The groups of all units that layers in ``skip`` make or carry. Raises ProjectError for an unknown layer."""
+    found: set[int] = set()
+    for name in skip:
+        if name not in tracing.graph.layers:
+            check_space(tracing, name, "skip")
+            found |= set(tracing.record.units.groups(tracing.spaces[name]).tolist())
+        for binding in tracing.bindings(name):
+            if binding.role in ("makes", "carries"):
+                found |= set(tracing.record.units.groups(binding.labels).tolist())
+    return found
+
+
+def number_of(tracing: Tracing, group: Group) -> int:
+    """The label that all units of a group share."""
+    space, units = next(iter(group.units.items()))
+    return int(tracing.record.units.groups(tracing.spaces[space][[units[0]]])[0])
+
+
 def check_space(tracing: Tracing, space: str, where: str = "surgery") -> None:
     """Raise ProjectError when no layer of the graph has units of this name."""
     if space not in tracing.spaces:
@@ -137,15 +154,14 @@ def _family(tracing: Tracing, gone: list[Group], sizes: tuple[int, int]) -> Fami
 
 
 def _least(
-    tracing: Tracing, targets: Mapping[str, float], importance: Mapping[str, NDArray[np.float64]], skip: Collection[str]
+    tracing: Tracing, targets: Mapping[str, float], importance: Mapping[str, NDArray[np.float64]], stay: set[int]
 ) -> list[Group]:
     families: dict[frozenset[str], list[Group]] = {}
     for group in tracing.groups:
-        families.setdefault(frozenset(group.units), []).append(group)
+        if number_of(tracing, group) not in stay:
+            families.setdefault(frozenset(group.units), []).append(group)
     gone = []
     for spaces, groups in families.items():
-        if any(space in skip or space.split("/")[0] in skip for space in spaces):
-            continue
         share = max(targets.get(space, 0.0) for space in spaces)
         scores = [
             np.mean(np.concatenate([importance[space][list(units)] for space, units in group.units.items()]))

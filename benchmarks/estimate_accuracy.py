@@ -1,8 +1,8 @@
 """How far estimates are from published reports they have not seen: ``python benchmarks/estimate_accuracy.py FOLDER``.
 
-FOLDER holds ``designs.csv``, ``layers.csv``, ``weights.csv`` and ``weights.npz``. Each source is scored with
-coefficients fitted on all others; the grid of single layers also by shapes left out in eight folds, and above 128 inputs
-from up to 128. ``--plot FILE.svg`` draws estimate over report, ``--write`` fits on everything and stores what the package
+FOLDER holds ``designs.csv``, ``layers.csv``, ``weights.csv`` and ``weights.npz``. Each source is scored with the
+coefficients of all others; the grid of single layers also by shapes left out in eight folds, and above 128 inputs from
+at most 128. ``--plot FILE.svg`` draws estimate over report; ``--write`` fits on everything and stores what the package
 ships.
 """
 
@@ -82,7 +82,7 @@ def everything(folder: Path) -> pd.DataFrame:
     rows += scored(large, lambda r: f"n_in > 128 from <= 128: {kind(r)}", calibrated(others + small, []))
     stacks = [report for report in later if report.group == "jdweitz"]
     for model in sorted({report.row.model for report in stacks}):
-        used = calibrated(reports, [report for report in stacks if report.row.model != model])
+        used = calibrated([], [report for report in stacks if report.row.model != model])
         out = [report for report in stacks if report.row.model == model]
         rows += scored(out, lambda r: "network left out, logic synthesis: jdweitz", used)
     return pd.DataFrame(rows, columns=["group", "figure", "estimate", "truth", "inside"])

@@ -53,7 +53,7 @@ def exact(node: Node, inputs: list[Words], grids: list[int]) -> tuple[Words, int
 @exact.register(Scale)
 def _(node: Linear, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     grid = grids[0] + node.kernel_format.fractional_bits
-    total = _product_sum(node, inputs[0])
+    total = product_sum(node, inputs[0], node.kernel)
     if node.bias is None or node.bias_format is None:
         return total, grid
     common = max(grid, node.bias_format.fractional_bits)
@@ -63,8 +63,8 @@ def _(node: Linear, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return (total << (common - grid)) + bias.astype(np.int64), common
 
 
-def _product_sum(node: Linear, x: Words) -> Words:
-    kernel = node.kernel
+def product_sum(node: Linear, x: Words, kernel: Words) -> Words:
+    """What ``node`` makes of ``x`` ``(samples, *shape)`` with ``kernel`` for its own and no bias; exact."""
     if isinstance(node, Scale):
         return _multiply(x, kernel)
     if isinstance(node, Dense):

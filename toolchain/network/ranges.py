@@ -11,8 +11,8 @@ from functools import reduce, singledispatch
 
 import numpy as np
 
-from toolchain.fixed_point import FixedPoint, Overflow, Words, smallest_format
-from toolchain.network.arithmetic import crop, zero_pad
+from toolchain.fixed_point import FixedPoint, Overflow, Words, shrink, smallest_format
+from toolchain.network.arithmetic import crop, product_sum, zero_pad
 from toolchain.network.nodes import (
     Average,
     Concatenate,
@@ -39,7 +39,7 @@ from toolchain.network.nodes import (
     Table,
     ZeroPadding,
 )
-from toolchain.network.windows import reduce_windows, window_indices
+from toolchain.network.windows import reduce_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +114,10 @@ def _(node: Linear, inputs: list[Range]) -> Range:
 
 def accumulate(node: Linear, x: Range) -> Range:
     """The range of a linear operator's exact sum; needs only its kernel, bias and geometry."""
-    kernel = node.kernel.astype(object)
-    positive, negative = np.maximum(kernel, 0), np.minimum(kernel, 0)
-    low = _apply(node, x.low, positive) + _apply(node, x.high, negative)
-    high = _apply(node, x.high, positive) + _apply(node, x.low, negative)
+    positive, negative = np.maximum(node.kernel, 0), np.minimum(node.kernel, 0)
+    ends = shrink(np.stack([x.low, x.high]))
+    rising, falling = (product_sum(node, ends, part).astype(object) for part in (positive, negative))
+    low, high = rising[0] + falling[1], rising[1] + falling[0]
     grid = x.fractional_bits + node.kernel_format.fractional_bits
     fractional_bits = grid
     if node.bias is not None and node.bias_format is not None:
@@ -125,20 +125,6 @@ def accumulate(node: Linear, x: Range) -> Range:
         bias = node.bias.astype(object) << (fractional_bits - node.bias_format.fractional_bits)
         low, high = (low << (fractional_bits - grid)) + bias, (high << (fractional_bits - grid)) + bias
     return Range(low, high, fractional_bits)
-
-
-def _apply(node: Linear, x: Words, kernel: Words) -> Words:
-    if isinstance(node, Scale):
-        return np.asarray(x * kernel)
-    if isinstance(node, Dense):
-        return np.asarray(np.dot(x, kernel))
-    assert isinstance(node, Convolution | DepthwiseConvolution)
-    taken = window_indices(x.shape, kernel.shape[: len(node.strides)], node.strides, node.dilation, node.padding)
-    flat = np.concatenate([x.reshape(-1, x.shape[-1]), np.zeros((1, x.shape[-1]), dtype=object)])
-    patches = flat[taken]  # (*out, taps, channels)
-    if isinstance(node, DepthwiseConvolution):
-        return np.asarray((patches * kernel.reshape(-1, kernel.shape[-1])).sum(axis=-2))
-    return np.asarray(np.dot(patches.reshape(*patches.shape[:-2], -1), kernel.reshape(-1, kernel.shape[-1])))
 
 
 @exact_range.register

@@ -1,7 +1,7 @@
 """What hls4ml 1.3.0 does that the lowering goes round or refuses: the smallest model for each.
 
 A test here that fails after hls4ml was changed says that it mended this, and which way round can go: they stand in
-``layers.py``, ``lower.py``, ``precision.py``, ``extension.py`` and ``admission.py``.
+``layers.py``, ``operators.py``, ``lower.py``, ``precision.py``, ``extension.py`` and ``admission.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls import lower as lowering
 from toolchain.hls import stage
 from toolchain.hls.layers import Layer, merge, plain
-from toolchain.hls.lower import Lowered
+from toolchain.hls.lowered import Lowered
 from toolchain.hls.precision import _format_of
 from toolchain.hls.stage import quiet_hls4ml
 from toolchain.network.builder import NetworkBuilder
@@ -268,8 +268,8 @@ def test_what_is_refused_would_be_wrong(
     network: FixedPointNetwork, io_type: str, strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in (
-        "hls.admission._check_rounding", "hls.options._check_strategy", "hls.lower._check_streamed",
-        "hls.lower._check_streamed_pool",
+        "hls.admission.check_rounding", "hls.options._check_strategy", "hls.operators._check_streamed",
+        "hls.operators._check_streamed_pool",
     ):  # fmt: skip
         monkeypatch.setattr(f"toolchain.{place}", lambda *_: None)
     assert run(network, tmp_path, io_type, strategy) in ("mismatch", "stopped")

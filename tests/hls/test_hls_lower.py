@@ -142,6 +142,21 @@ def test_changes_of_shape_at_a_port_are_no_layers() -> None:
     assert lower(network, "io_parallel").names == ["x", "x_format", "r", "r_format", "r_port1"]
 
 
+def test_an_input_may_be_an_output_beside_others() -> None:
+    b = NetworkBuilder("n")
+    x = b.input("x", (4,), X)
+    assert lower(b.build((x, b.relu("r", x))), "io_parallel").outputs == ["x_port0", "r_format"]
+
+
+def test_depthwise_convolutions_over_one_axis_and_over_two_exclude_one_another() -> None:
+    b = NetworkBuilder("n")
+    ones = np.ones((2, 2, 2), dtype=np.int64)
+    x, y = b.input("x", (4, 2), X), b.input("y", (4, 4, 2), X)
+    one = b.convolution("c", x, ones[0], WEIGHT, strides=(1,), padding=((0, 0),), depthwise=True)
+    two = b.convolution("d", y, ones, WEIGHT, strides=(1, 1), padding=((0, 0), (0, 0)), depthwise=True)
+    assert "over one axis and over two" in refusal(b.build((one, two)))
+
+
 def test_formats_that_round_more_bits_away_than_there_are_are_refused() -> None:
     form = FixedPoint(True, 12, -10, Rounding.RND, Overflow.SAT)
     assert "rounds away more bits than" in refusal(dense_network(result=form))

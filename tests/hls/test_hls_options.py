@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hls_cases import FPGA, conv_network
 
-from toolchain.errors import ProjectError
+from toolchain.errors import ProjectError, UnsupportedModelError
+from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls.options import legal_reuse_factors, resolve
+from toolchain.network.builder import NetworkBuilder
+from toolchain.network.nodes import FixedPointNetwork
 from toolchain.project import HlsLayer, HlsSection
 
 
@@ -45,3 +49,50 @@ def test_illegal_reuse_factors_are_refused_with_the_legal_ones() -> None:
     assert "allowed: 1 to 15" in refusal(HlsSection(reuse_factor=16))
     only = {"hidden": HlsLayer(strategy="distributed_arithmetic")}
     assert "not possible with distributed_arithmetic" in refusal(HlsSection(reuse_factor=2, layers=only))
+
+
+def test_what_hls4ml_asserts_of_convolutions_is_refused_before() -> None:
+    """In parallel only divisors of a window's inputs; streamed, the factors of a dense layer."""
+    conv = {"conv": HlsLayer(strategy="resource", reuse_factor=12)}
+    assert "near it: 1, 2, 3, 6" in refusal(HlsSection(layers=conv))
+    assert resolve(conv_network(), HlsSection(layers=conv, io_type="io_stream"), FPGA).layer("conv").reuse_factor == 12
+
+
+def depthwise_network() -> FixedPointNetwork:
+    b = NetworkBuilder("n")
+    x = b.input("x", (4, 3), FixedPoint(True, 2, 3))
+    kernel = np.ones((2, 3), dtype=np.int64)
+    form, window = FixedPoint(True, 1, 2), {"strides": (1,), "padding": ((0, 0),)}
+    d = b.convolution("d", x, kernel, form, **window, depthwise=True)  # type: ignore[arg-type]
+    return b.build((b.convolution("mean", d, kernel, form, **window, depthwise=True, constant=True),))  # type: ignore[arg-type]
+
+
+def test_depthwise_convolutions_have_strategies_of_their_own() -> None:
+    for io_type, strategy, allowed in (
+        ("io_parallel", "resource", "allowed: latency"),
+        ("io_stream", "distributed_arithmetic", "allowed: latency, resource"),
+    ):
+        section = HlsSection.model_validate({"io_type": io_type, "strategy": strategy})
+        with pytest.raises(ProjectError) as caught:
+            resolve(depthwise_network(), section, FPGA)
+        assert allowed in caught.value.text()
+    section = HlsSection(io_type="io_stream", strategy="resource", reuse_factor=4)
+    with pytest.raises(ProjectError, match="near it: 1, 2, 3, 6"):
+        resolve(depthwise_network(), section, FPGA)
+
+
+def test_constant_kernels_have_no_strategy() -> None:
+    options = resolve(depthwise_network(), HlsSection(), FPGA)
+    assert [layer.name for layer in options.layers] == ["d"]
+
+
+def test_distributed_arithmetic_has_a_type_for_each_output() -> None:
+    """A unit whose sums are all below the grid of the result is refused there, and only there."""
+    b = NetworkBuilder("n")
+    x = b.input("x", (2,), FixedPoint(True, 2, 3))
+    kernel = np.array([[64, 1], [64, 0]])
+    result = FixedPoint(True, 8, -5, Rounding.RND, Overflow.SAT)
+    network = b.build((b.dense("d", x, kernel, FixedPoint(True, 0, 7), None, None, result),))
+    assert resolve(network, HlsSection(), FPGA).layers
+    with pytest.raises(UnsupportedModelError, match="rounds away more bits"):
+        resolve(network, HlsSection(strategy="distributed_arithmetic"), FPGA)

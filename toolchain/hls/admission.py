@@ -8,7 +8,19 @@ from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls.sufficiency import exact_bounds
 from toolchain.network import ranges
-from toolchain.network.nodes import Embedding, FixedPointNetwork, Input, Linear, Node, Reshape, Table
+from toolchain.network.nodes import (
+    Concatenate,
+    DepthwiseConvolution,
+    Embedding,
+    FixedPointNetwork,
+    Input,
+    Linear,
+    Maximum,
+    Minimum,
+    Node,
+    Reshape,
+    Table,
+)
 
 #: A traced word passes through a double.
 WIDEST_WORD = 53
@@ -38,10 +50,16 @@ def admit(network: FixedPointNetwork) -> None:
     if len(set(network.outputs)) != len(network.outputs):
         raise UnsupportedModelError("the same output twice", where="network", allowed="different outputs")
     _check_names(network)
+    depthwise = [node for node in network.nodes if isinstance(node, DepthwiseConvolution)]
+    if len({len(node.strides) for node in depthwise}) > 1:  # the headers of both exclude one another
+        raise refuse(depthwise[-1], "depthwise convolutions over one axis and over two in one network", "one kind")
     found, exact = ranges.analyse(network), exact_bounds(network)
     for node in network.nodes:
         _check_formats(node)
-        _check_rounding(node, exact[node.name])
+        # These bring each input into the result's format by itself.
+        apart = isinstance(node, Concatenate | Maximum | Minimum)
+        for bounds in [found[name] for name in node.inputs] if apart else [exact[node.name]]:
+            check_rounding(node, bounds)
         if not network.consumers(node.name) and node.name not in network.outputs:
             raise refuse(node, "no layer reads its result", "layers on the way to the output")
         if isinstance(node, Linear):
@@ -98,8 +116,11 @@ def _check_formats(node: Node) -> None:
         raise refuse(node, f"overflow {node.result.overflow} cannot be lowered", ", ".join(_OVERFLOWS))
 
 
-def _check_rounding(node: Node, exact: ranges.Range) -> None:
-    """hls4ml's C++ types read a bit that is not there when a rounding drops more bits than a value has."""
+def check_rounding(node: Node, exact: ranges.Range) -> None:
+    """Raise UnsupportedModelError when ``node``'s format rounds away more bits than values in ``exact`` have.
+
+    hls4ml's C++ types read a bit that is not there then.
+    """
     dropped = exact.fractional_bits - node.result.fractional_bits
     before = exact.smallest_format()
     if node.result.rounding is not Rounding.TRN and dropped > before.width:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.errors import ProjectError, nearest
+from toolchain.hls.admission import check_rounding
 from toolchain.hls.layers import hardware_kernel
+from toolchain.hls.sufficiency import elements, exact_bounds
 from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Scale
 from toolchain.project import HlsSection
 from toolchain.results import HlsLayerOptions
@@ -50,6 +52,11 @@ def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsO
         if name not in known:
             raise ProjectError(f"no layer '{name}'", where=f"[hls.layers.{name}]", hint=nearest(name, known))
     layers = tuple(_layer(node, section) for node in weighted)
+    by_bits = [layer.name for layer in layers if layer.strategy == "distributed_arithmetic"]
+    bounds = exact_bounds(network) if by_bits else {}
+    for name in by_bits:  # each output has a type of its own there
+        for element in elements(bounds[name]):
+            check_rounding(network[name], element)
     return HlsOptions(
         section.backend, section.io_type, fpga.part, section.clock_period_ns or fpga.clock_period_ns,
         fpga.clock_uncertainty_percent, layers,
@@ -72,7 +79,7 @@ def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:
             f"there are only {kernel.size} weights", where=where, allowed=f"1 to {kernel.size}", hint=hint
         )
     n_out = kernel.shape[-1]
-    if strategy == "resource" and reuse_factor not in (legal := _legal(node, kernel.size, n_out)):
+    if strategy == "resource" and reuse_factor not in (legal := _legal(node, kernel.size, n_out, section.io_type)):
         close = sorted(sorted(legal, key=lambda factor: abs(factor - reuse_factor))[:6])
         raise ProjectError(
             f"not legal for {kernel.size // n_out} x {n_out} weights under the resource strategy", where=where,
@@ -94,10 +101,15 @@ def _check_strategy(node: Linear, strategy: str, io_type: str) -> None:
         )  # fmt: skip
 
 
-def _legal(node: Linear, weights: int, n_out: int) -> list[int]:
-    if isinstance(node, DepthwiseConvolution):  # hls4ml's kernel reads beyond its arrays for other factors
+def _legal(node: Linear, weights: int, n_out: int, io_type: str) -> list[int]:
+    """hls4ml's kernels of convolutions assert more than it checks, or read beyond their arrays."""
+    if isinstance(node, DepthwiseConvolution):
         return [factor for factor in range(1, weights + 1) if weights % factor == 0]
-    return legal_reuse_factors(weights // n_out, n_out)
+    n_in = weights // n_out
+    found = legal_reuse_factors(n_in, n_out)
+    if io_type == "io_parallel" and len(node.shape) > 1:  # a convolution, or a Dense along some axes
+        return [factor for factor in found if factor <= n_in and n_in % factor == 0]
+    return found
 
 
 def legal_reuse_factors(n_in: int, n_out: int) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls.layers import table_values
-from toolchain.hls.lower import Lowered
+from toolchain.hls.lowered import Lowered
 from toolchain.hls.sufficiency import exact_bounds, find_shortfall, holds
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, MaxPool, Table
 from toolchain.network.ranges import Range, analyse, exact_range

@@ -17,7 +17,8 @@ import numpy as np
 from toolchain.errors import ExternalToolError
 from toolchain.fixed_point import FixedPoint
 from toolchain.hls import readback
-from toolchain.hls.lower import Lowered, lower
+from toolchain.hls.lower import lower
+from toolchain.hls.lowered import Lowered
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
 from toolchain.hls.precision import Traced, correct_precisions, find_places
 from toolchain.network import interpreter, storage

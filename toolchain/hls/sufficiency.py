@@ -29,6 +29,13 @@ def exact_bounds(network: FixedPointNetwork) -> dict[str, Range]:
     return found
 
 
+def elements(bounds: Range) -> list[Range]:
+    """The different bounds of single elements, without those that are always zero."""
+    pairs = {(int(low), int(high)) for low, high in zip(bounds.low.flat, bounds.high.flat, strict=True)} - {(0, 0)}
+    one = [(np.array([low], dtype=object), np.array([high], dtype=object)) for low, high in sorted(pairs)]
+    return [Range(low, high, bounds.fractional_bits) for low, high in one]
+
+
 def holds(form: FixedPoint, bounds: Range) -> bool:
     """Whether every value in ``bounds`` is one of ``form``'s."""
     return (bounds.lowest == 0 == bounds.highest) or bounds.fits(form)

@@ -51,7 +51,7 @@ def build(folder: Path, bits: int) -> Outcome:
     table: dict[str, Any] = {
         "name": "digits", "data": {"source": "npz", "path": "data.npz", "task": "classification"},
         "model": {"file": "model.keras"}, "train": {"epochs": 30, "batch_size": 64},
-        "prune": {"final_sparsity": 0.8, "structured_sparsity": 0.5, "skip": ["logits"], "epochs": 30},
+        "prune": {"final_sparsity": 0.6, "structured_sparsity": 0.4, "skip": ["logits"], "epochs": 60},
         "quantize": {"weight_bits": bits, "activation_bits": 8, "input_bits": 8, "epochs": 15},
     }  # fmt: skip
     request = Request(parse_project(table, "digits"), folder, load_target("raspberry_pi_4"), "tflite")

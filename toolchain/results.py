@@ -352,7 +352,7 @@ class ArmRun(Record):
     samples: int
     words: int
     rounding: Literal["once", "twice", "to_even"]
-    machine_differences: int  # words unlike the prediction; for to_even unlike XNNPACK's on this machine
+    machine_differences: int  # words unlike the prediction by integer arithmetic
     equal_words_share: float  # equal to the FixedPointNetwork's, rounded to the output port
     largest_word_difference: int  # from the FixedPointNetwork's
     allowed_word_difference: int

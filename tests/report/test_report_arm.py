@@ -62,7 +62,7 @@ def test_agreements_of_what_was_run() -> None:
 
 def test_lines_on_a_terminal() -> None:
     lines = arm_lines(arm_result())
-    assert lines[0].startswith("aarch64 (cortex-a72), litert 2.3.0, XNNPACK: all 1,009 words as on x86-64")
-    assert "3 of 1,009 words not as on x86-64" in lines[1]
+    assert lines[0].startswith("aarch64 (cortex-a72), litert 2.3.0, XNNPACK: all 1,009 words as predicted")
+    assert "3 of 1,009 words not as predicted" in lines[1]
     assert "generated C on Cortex-M3: 2,000 bytes" in lines[2]
     assert lines[-1] == "not verified: TFLite Micro: is not installed"

@@ -32,9 +32,9 @@ def run_title(run: ArmRun) -> str:
 def run_statement(run: ArmRun) -> str:
     """What one run showed."""
     machine = (
-        f"all {run.words:,} words as on x86-64"
+        f"all {run.words:,} words as predicted"
         if not run.machine_differences
-        else f"{run.machine_differences:,} of {run.words:,} words not as on x86-64"
+        else f"{run.machine_differences:,} of {run.words:,} words not as predicted"
     )
     network = (
         f"{percent(run.equal_words_share)} equal to the network's, largest difference "

@@ -65,7 +65,7 @@ DESCRIPTIONS = {
     "ArmRun.rounding": "how these kernels round: once, twice (ties away from zero) or to_even",
     "ArmRun.samples": "real test samples and corner vectors",
     "ArmRun.words": "output words",
-    "ArmRun.machine_differences": "words unlike the prediction; for to_even unlike XNNPACK's on x86-64",
+    "ArmRun.machine_differences": "words unlike the prediction by integer arithmetic",
     "ArmRun.equal_words_share": "fraction of the words equal to the network's on the same input words",
     "ArmRun.largest_word_difference": "largest difference from the network's, in int8 words",
     "ArmRun.allowed_word_difference": "the gate on it",

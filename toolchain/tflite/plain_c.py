@@ -1,4 +1,4 @@
-"""The int8 model as plain C99 without any library: the same integers, rounded as TFLite Micro does.
+"""The int8 model as plain C99 without any library: the same integers, ties to even as in QKeras and XNNPACK.
 
 For microcontrollers without TFLite Micro, and to run the whole network bare-metal. It is generated from the same
 ``Int8Model`` as the flatbuffer; it is not TFLite.

@@ -11,13 +11,13 @@ struct convolution {
   const int8_t *shift;
 };
 
-/* sum * 2**-shift, halved with ties upward, then shifted with ties away from zero, as TFLite Micro does. */
+/* sum * 2**-shift, ties to even, as QKeras and XNNPACK round. */
 static int32_t scale_down(int32_t sum, int shift) {
   if (shift <= 0) return (int32_t)((int64_t)sum * ((int64_t)1 << -shift));
-  const int64_t halved = ((int64_t)sum + 1) >> 1;
-  if (shift == 1) return (int32_t)halved;
-  const int64_t half = (int64_t)1 << (shift - 2);
-  return (int32_t)(halved < 0 ? -((-halved + half) >> (shift - 1)) : (halved + half) >> (shift - 1));
+  const int64_t half = (int64_t)1 << (shift - 1);
+  const int64_t below = (int64_t)sum + half - 1; /* ties downward */
+  const int64_t floor = (int64_t)sum >> shift;
+  return (int32_t)((below + (floor & 1)) >> shift);
 }
 
 static int8_t saturate(int32_t word) { return (int8_t)(word < -128 ? -128 : word > 127 ? 127 : word); }

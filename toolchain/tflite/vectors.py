@@ -18,8 +18,8 @@ REAL_SAMPLES = 1000
 def write_vectors(folder: Path, network: FixedPointNetwork, model: Int8Model, found: Agreement, corners: int) -> None:
     """Write ``test_vectors.npz``: 1,000 real samples, evenly over the test part, then the last ``corners`` rows.
 
-    ``inputs (samples, *shape)`` int8, and the int8 words that kernels must give which round ``once`` and ``twice``
-    (``kernels.py``); ``to_even`` what this machine's XNNPACK gave; ``network`` the FixedPointNetwork's result rounded
+    ``inputs (samples, *shape)`` int8, and the int8 words that kernels must give which round ``once``, ``twice`` and
+    ``to_even`` (``emulation.py``); ``network`` the FixedPointNetwork's result rounded
     to the output port, ``values`` the result itself (float64); ``scale`` and ``zero_point`` of the output port,
     ``input_scale`` and ``input_zero_point``; ``real``, the number of real samples.
     """
@@ -30,7 +30,8 @@ def write_vectors(folder: Path, network: FixedPointNetwork, model: Int8Model, fo
     form = network[network.outputs[0]].result
     np.savez_compressed(
         folder / VECTORS_FILE, allow_pickle=False, inputs=inputs, once=found.outputs[rows],
-        twice=emulate(model, inputs, always_twice=True)[model.output.name], to_even=found.default_outputs[rows],
+        twice=emulate(model, inputs, "twice")[model.output.name],
+        to_even=emulate(model, inputs, "to_even")[model.output.name],
         network=found.expected[rows], values=form.values_of(found.network_words[rows]), scale=np.float64(grid.scale),
         input_scale=np.float64(model.input.grid.scale),
         input_zero_point=np.int64(model.input.grid.zero_point),

@@ -22,6 +22,8 @@ LONG = (
     "toolchain tflite",
     "toolchain sweep",
     "toolchain widths",
+    "toolchain synth",
+    "toolchain estimate hls_projects/",
     "python benchmarks/",
 )
 
@@ -99,8 +101,11 @@ def test_command(page: Path, line: str, workplace: Path) -> None:
 def test_long_command(page: Path, line: str, workplace: Path) -> None:
     if "my_model" in line and not (workplace / "hls_projects" / "my_model").exists():
         run_line("toolchain init my_model --model model.keras --data data.npz", workplace)
+    if "build/alveo_u250/hls" in line:
+        run_line("toolchain hls spx_forecast", workplace)
     done = run_line(line, workplace)
-    assert done.returncode == 0, f"{page.name}: {line}\n{done.stderr}"
+    absent = line.startswith("toolchain synth") and shutil.which("vitis_hls") is None
+    assert done.returncode == (6 if absent else 0), f"{page.name}: {line}\n{done.stderr}"
 
 
 def test_make_targets_exist() -> None:

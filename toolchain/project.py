@@ -31,14 +31,21 @@ class Section(BaseModel):
 class DataSection(Section):
     """``[data]``: where samples come from, and how they are split in time."""
 
-    source: Literal["sp500", "csv", "npz"] = Field("sp500", description="sp500: daily prices from the arch package")
-    path: str = Field("", description="file for csv and npz; relative to the project folder")
+    source: Literal["sp500", "csv", "parquet", "npz"] = Field(
+        "sp500", description="sp500: daily prices from the arch package"
+    )
+    path: str = Field("", description="file for csv, parquet, npz; relative to the project folder")
     task: Literal["price_forecast", "direction", "regression", "classification"] = Field(
         "price_forecast", description="what the features and labels are made for; npz: regression or classification"
     )
     look_back: Positive = Field(14, description="time steps per sample")
     price_column: str = Field("Adj Close", description="price_forecast: the column that is forecast")
-    time_column: str = Field("", description="csv: default: the one named start_ms, timestamp, datetime, date or time")
+    target_columns: tuple[str, ...] = Field(
+        (), description="regression and classification of a table: what is predicted; the other numbers are the inputs"
+    )
+    time_column: str = Field(
+        "", description="of a table; default: the one named start_ms, timestamp, datetime, date or time"
+    )
     volume_window: Positive = Field(288, description="direction: rows of the trailing mean volume; 288 x 5 min: a day")
     first_row: int = Field(0, ge=0, description="rows of the table before this one are left out; counted from 0")
     last_row: int | None = Field(None, ge=1, description="rows from this one on are left out; default: all are used")
@@ -54,6 +61,12 @@ class DataSection(Section):
             raise ValueError(f"last_row must be above first_row ({self.first_row})")
         if self.source == "npz" and (self.first_row or self.last_row is not None):
             raise ValueError("first_row and last_row choose rows of a table; source = 'npz' holds ready samples")
+        table = self.source in ("csv", "parquet") and self.task in ("regression", "classification")
+        if table != bool(self.target_columns):
+            raise ValueError(
+                "target_columns name what is predicted from a table: give them for source 'csv' or 'parquet' with task "
+                "'regression' or 'classification', and only there"
+            )
         if self.source in ("csv", "npz") and self.task in ("price_forecast", "direction") and self.source == "npz":
             raise ValueError("source = 'npz' holds ready samples: task must be 'regression' or 'classification'")
         if self.task in ("price_forecast", "direction") and self.embargo < self.look_back:

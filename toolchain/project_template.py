@@ -50,7 +50,7 @@ def _starting_table(name: str, model: str, data: str) -> dict[str, Any]:
     else:
         table["model"]["architecture"] = "btc_mlp" if data else "spx_cnn"
     if data:
-        source = "npz" if data.endswith(".npz") else "csv"
+        source = "npz" if data.endswith(".npz") else "parquet" if data.endswith(".parquet") else "csv"
         table["data"] = {"source": source, "path": str(Path(data).resolve())}
         table["data"]["task"] = "regression" if source == "npz" else "direction"
     return table

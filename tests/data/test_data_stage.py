@@ -185,7 +185,7 @@ def test_hours_without_volume_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "task"),
-    [("sp500", "direction"), ("sp500", "regression"), ("csv", "regression"), ("csv", "classification")],
+    [("sp500", "direction"), ("sp500", "regression"), ("sp500", "classification")],
 )
 def test_source_and_task_must_go_together(source: str, task: str, tmp_path: Path) -> None:
     section = DataSection(source=source, task=task, path="p.csv")  # type: ignore[arg-type]

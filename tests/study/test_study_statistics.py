@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,12 @@ from toolchain.study.folds import folds_of, history_of
 from toolchain.study.statistics import mcnemar, mean_in_blocks, mean_over_seeds, terciles
 
 
-@given(st.integers(1200, 5000), st.integers(1, 6), st.integers(1, 20))
-def test_folds_test_every_sample_once_and_end_with_the_table(rows: int, folds: int, look_back: int) -> None:
-    section = DataSection(source="csv", path="x", look_back=look_back, embargo=look_back)
+@given(st.integers(1200, 5000), st.integers(1, 6), st.integers(1, 20), st.booleans())
+def test_folds_test_every_sample_once_and_end_with_the_table(
+    rows: int, folds: int, look_back: int, ready: bool
+) -> None:
+    kind: dict[str, Any] = {"task": "regression", "target_columns": ("y",)} if ready else {}
+    section = DataSection(source="csv", path="x", look_back=look_back, embargo=look_back, **kind)
     found = folds_of(rows, folds, section)
     tested: list[int] = []
     for fold in found:

@@ -14,6 +14,8 @@ TIME_COLUMNS = ("start_ms", "timestamp", "datetime", "date", "time")
 
 def check_header(names: Sequence[str], section: DataSection, where: str) -> list[DataSourceError]:
     """Every problem that the column names of a table show."""
+    if section.target_columns:
+        return [missing_column(name, names, where) for name in section.target_columns if name not in names]
     needed = CANDLE_COLUMNS if section.task == "direction" else (section.price_column,)
     problems = [missing_column(name, names, where) for name in needed if name not in names]
     try:

@@ -12,7 +12,8 @@ from toolchain.project import DataSection
 
 _TASKS = {
     "sp500": ("price_forecast",),
-    "csv": ("price_forecast", "direction"),
+    "csv": ("price_forecast", "direction", "regression", "classification"),
+    "parquet": ("price_forecast", "direction", "regression", "classification"),
     "npz": ("regression", "classification"),
 }
 
@@ -26,7 +27,7 @@ def check(section: DataSection, project_folder: Path) -> list[ToolchainError]:
         path = sources.sp500_file() if section.source == "sp500" else project_folder / section.path
         if section.source == "npz":
             return [*name_problems(sources.npz_names(path), str(path))]
-        return [*check_header(sources.read_header(path), section, str(path))]
+        return [*check_header(sources.header_of(path, section.source), section, str(path))]
     except DataSourceError as error:
         return [error]
 

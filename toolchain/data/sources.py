@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.data.tables import parquet_names, read_parquet
 from toolchain.errors import DataSourceError
 
 _UNREADABLE = (OSError, ValueError, EOFError, zlib.error, csv.Error)
@@ -34,6 +35,22 @@ def sp500_file() -> Path:
     if not file.is_file():
         raise DataSourceError("the installed package 'arch' does not hold this file", where=str(file), hint=hint)
     return file
+
+
+def header_of(path: Path, source: str) -> list[str]:
+    """The column names of a table; ``source`` is csv (or sp500) or parquet. Raises DataSourceError."""
+    if source != "parquet":
+        return read_header(path)
+    require_file(path)
+    return parquet_names(path)
+
+
+def read_table(path: Path, source: str) -> Any:
+    """The whole table as a ``pandas.DataFrame``; ``source`` is csv or parquet. Raises DataSourceError."""
+    if source != "parquet":
+        return read_csv(path)
+    require_file(path)
+    return read_parquet(path)
 
 
 def read_header(path: Path) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolchain.data import sources
 from toolchain.data.arrays import Arrays, array_samples, from_names
+from toolchain.data.column_samples import column_samples
 from toolchain.data.direction import direction_samples
 from toolchain.data.preflight import choice_problem
 from toolchain.data.prepared import Prepared, Source
@@ -31,8 +32,14 @@ def prepare(section: DataSection, job: Job) -> DataResult:
     if section.source == "npz":
         found = from_names(sources.read_npz(path), str(path))
         return _finish(array_samples(found, section, path.name), job)
-    source = _sp500() if section.source == "sp500" else Source(sources.read_csv(path), path.name, str(path), "price")
+    source = (
+        _sp500()
+        if section.source == "sp500"
+        else Source(sources.read_table(path, section.source), path.name, str(path), "price")
+    )
     source = _chosen_rows(source, section)
+    if section.target_columns:
+        return _finish(column_samples(section, source), job)
     make = forecast_samples if section.task == "price_forecast" else direction_samples
     return _finish(make(section, source), job)
 

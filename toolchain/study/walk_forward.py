@@ -137,11 +137,11 @@ def _products(model: ModelResult) -> int:
 
 
 def _rows(project: Project, folder: Path) -> int:
-    from toolchain.data.sources import read_csv, sp500_file
+    from toolchain.data.sources import read_table, sp500_file
 
     path = sp500_file() if project.data.source == "sp500" else folder / project.data.path
     if project.data.source == "npz":
         raise UnsupportedModelError(
-            "ready samples cannot be walked through", where="[data] source", allowed="a table: csv, sp500"
+            "ready samples cannot be walked through", where="[data] source", allowed="a table: csv, parquet, sp500"
         )
-    return len(read_csv(path))
+    return len(read_table(path, project.data.source))

@@ -1,0 +1,55 @@
+"""Tasks ``regression`` and ``classification`` of a table: each row is a sample, columns are inputs or targets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from toolchain.data.arrays import Arrays, array_samples
+from toolchain.data.columns import TIME_COLUMNS, missing_column
+from toolchain.data.prepared import Prepared, Source
+from toolchain.data.splits import split_in_time
+from toolchain.data.times import read_times
+from toolchain.data.validation import numbers
+from toolchain.errors import DataSourceError
+from toolchain.project import DataSection
+from toolchain.results import FloatArray, Samples
+
+
+def column_samples(section: DataSection, source: Source) -> Prepared:
+    """``x (samples, inputs)`` unscaled, ``y`` of ``section.target_columns``; rows in the order of the table.
+
+    Raises DataSourceError: a missing column, a cell that is not a number, a column that is constant in the training
+    part, a time that does not rise.
+    """
+    names = [str(name) for name in source.table.columns]
+    for name in section.target_columns:
+        if name not in names:
+            raise missing_column(name, names, source.where)
+    times = {name for name in names if name == section.time_column or name.lower() in TIME_COLUMNS}
+    inputs = [name for name in names if name not in times and name not in section.target_columns]
+    if not inputs:
+        raise DataSourceError("has no column that could be an input", where=source.where)
+    x = _matrix(source, inputs)
+    y = _matrix(source, list(section.target_columns))
+    split = split_in_time(len(x), section, source.where)
+    for column, name in enumerate(inputs):
+        if np.ptp(x[split.train, column]) == 0:
+            raise DataSourceError(
+                f"is {x[0, column]:g} in every row of the training part", where=f"{source.where}: column '{name}'",
+                hint="remove the column",
+            )  # fmt: skip
+    parts = Arrays(
+        x[split.train], y[split.train], x[split.test], y[split.test], x[split.validation], y[split.validation]
+    )
+    made = replace(array_samples(parts, section, source.where), source=source.title, feature_names=tuple(inputs))
+    if not times:
+        return made
+    stamps = read_times(source.table, section.time_column, source.where)
+    timed = zip((made.samples.train, made.samples.validation, made.samples.test), split.parts, strict=True)
+    return replace(made, samples=Samples(*(replace(part, time=stamps[rows]) for part, rows in timed)), timed=True)
+
+
+def _matrix(source: Source, names: list[str]) -> FloatArray:
+    return np.stack([numbers(source.table, name, source.where) for name in names], axis=1)

@@ -33,13 +33,12 @@ def score(
         return {key: taylor.importance(kernel, gradients[key]) for key, kernel in kernels.items()}
     if name == "movement":
         return _movement(network, weights, masks, run)
-    fisher = network.gradients(weights, _FISHER_SAMPLES, one_by_one=True)
-    growth = {key: hessian.importance(kernel, fisher[key]) for key, kernel in kernels.items()}
     if name == "hessian":
-        return growth
+        fisher = network.gradients(weights, _FISHER_SAMPLES, one_by_one=True)
+        return {key: hessian.importance(kernel, fisher[key]) for key, kernel in kernels.items()}
+    bits = section.hardware_bits
     return {
-        key: hardware.importance(kernel, growth[key], section.hardware_bits, operands(kernel, section.hardware_bits))
-        for key, kernel in kernels.items()
+        key: hardware.importance(kernel, kernel**2, bits, operands(kernel, bits)) for key, kernel in kernels.items()
     }
 
 

@@ -169,6 +169,10 @@ class PruneSection(Section):
             raise ValueError(
                 "sensitivity sets layers' targets by accuracy_loss: give it; no scope 'network', percentile"
             )
+        if self.sparsities and not self.final_sparsity:
+            raise ValueError(
+                "final_sparsity = 0 prunes nothing: sparsities need one above 0; skip names what stays whole"
+            )
         if self.rewind_epoch >= self.epochs:
             raise ValueError("rewind_epoch must lie before the last of epochs")
         return self

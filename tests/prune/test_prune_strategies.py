@@ -168,6 +168,7 @@ def test_sensitivity_prunes_one_layer_at_a_time(network: MaskedTraining) -> None
         ({"scope": "network", "sparsities": {"a": 0.5}}, "one threshold"),
         ({"accuracy_loss": 0.1}, "accuracy_loss needs strategy"),
         ({"sensitivity": True}, "by accuracy_loss"),
+        ({"final_sparsity": 0.0, "sparsities": {"a": 0.5}}, "prunes nothing"),
         ({"rewind_epoch": 30}, "before the last"),
         ({"strategy": "random"}, "not allowed"),
     ],

@@ -222,6 +222,9 @@ class HlsSection(Section):
     strategy: Literal["latency", "resource", "distributed_arithmetic"] = "latency"
     reuse_factor: Positive = 1
     clock_period_ns: float | None = Field(None, gt=0.5, le=100, description="default: the target's")
+    accumulator: Literal["proven", "auto"] = Field(
+        "proven", description="proven: the smallest that holds every sum; auto: hls4ml's rule, from the formats alone"
+    )
     layers: dict[str, HlsLayer] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -222,6 +222,16 @@ class HlsLayerOptions(Record):
     reuse_factor: int
 
 
+class HlsAccumulator(Record):
+    """The type of one layer's sums: the smallest that provably holds them, and what hls4ml's ``auto`` rule gives."""
+
+    name: str
+    proven: str
+    auto: str
+    proven_bits: int
+    auto_bits: int
+
+
 class HlsResult(StageResult):
     """A written HLS project in the stage's folder (``build_prj.tcl``, ``firmware/``, …)."""
 
@@ -232,6 +242,8 @@ class HlsResult(StageResult):
     clock_period_ns: float
     clock_uncertainty_percent: float
     layers: tuple[HlsLayerOptions, ...]
+    accumulator: Literal["proven", "auto"] = "proven"  # which of the two was written
+    accumulators: tuple[HlsAccumulator, ...] = ()
     formats: dict[str, str]  # node name -> ap_fixed type of its result in firmware/defines.h
     files: dict[str, str]  # relative path -> sha256
 
@@ -278,6 +290,7 @@ class VerifyResult(StageResult):
 
     hardware: Comparison  # C-simulation against the FixedPointNetwork
     model: Comparison  # FixedPointNetwork against QKeras
+    saturations: dict[str, int] = {}  # node -> words that its format clipped or wrapped, where the proof allows any
 
 
 class Estimated(Record):

@@ -38,6 +38,10 @@ _KEYWORDS = """alignas alignof and asm auto bool break case catch char class com
     mutable namespace network new nnet hls not operator or private protected public register return short signed sizeof
     static std struct switch template this throw true try typedef typeid typename union unsigned using virtual void
     volatile while xor"""
+#: hls4ml's own variables and types, among which an input port's name stands.
+_VARIABLE = re.compile(
+    r"layer\d+_(out|cpy\d*|index)|(\w+_)?config\d+(_\w+)?|[a-z]{1,2}\d+_(out|in)|[bewst]\d+|table\d+"
+)
 _DERIVED = ("weight", "bias", "accum", "table", "scale", "format", "index", "embeddings")
 #: Layers that lowering adds.
 _OWN = re.compile(r"(.+)_(?:in|port|part|more)\d+")
@@ -88,6 +92,8 @@ def _check_names(network: FixedPointNetwork) -> None:
         plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", node.name) and "__" not in node.name
         if not plain or low in _KEYWORDS.split() or _TAKEN.fullmatch(low) or re.search(r"_cpy\d*$", low):
             raise refuse(node, f"the name {node.name!r} cannot stand in C++", rule)
+        if isinstance(node, Input) and _VARIABLE.fullmatch(low):
+            raise refuse(node, f"the input name {node.name!r} is one of hls4ml's own variables", "another name")
         if low in seen:
             raise refuse(node, f"the name {node.name!r} stands twice but for its case", "different names")
         seen[low] = node.name

@@ -86,7 +86,7 @@ def build_bench(project: Path, top: str, optimization: str, cache: Path) -> tupl
     key = _key("bench", compiler, flags, top, sources)
 
     def compile_in(work: Path) -> None:
-        prelude = _precompiled(project, flags, compiler, cache)
+        prelude = precompiled_header(project, flags, compiler, cache)
         units = {"design.o": f"firmware/{top}.cpp", "bench.o": f"{top}_test.cpp"}
 
         def compile_unit(name: str) -> None:
@@ -99,7 +99,7 @@ def build_bench(project: Path, top: str, optimization: str, cache: Path) -> tupl
     return _cached(cache, key, compile_in) / "content", compiler
 
 
-def _precompiled(project: Path, flags: list[str], compiler: Compiler, cache: Path) -> Path:
+def precompiled_header(project: Path, flags: list[str], compiler: Compiler, cache: Path) -> Path:
     """A header to include first; g++ takes the compiled one beside it when that fits, and the text when not."""
     types = manifest(project / "firmware" / "ap_types")
     key = _key("header", compiler, flags, _PRELUDE, types)

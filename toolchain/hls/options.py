@@ -79,7 +79,7 @@ def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:
             f"there are only {kernel.size} weights", where=where, allowed=f"1 to {kernel.size}", hint=hint
         )
     n_out = kernel.shape[-1]
-    if strategy == "resource" and reuse_factor not in (legal := _legal(node, kernel.size, n_out, section.io_type)):
+    if strategy == "resource" and reuse_factor not in (legal := legal_for(node, section.io_type)):
         close = sorted(sorted(legal, key=lambda factor: abs(factor - reuse_factor))[:6])
         raise ProjectError(
             f"not legal for {kernel.size // n_out} x {n_out} weights under the resource strategy", where=where,
@@ -101,8 +101,13 @@ def _check_strategy(node: Linear, strategy: str, io_type: str) -> None:
         )  # fmt: skip
 
 
-def _legal(node: Linear, weights: int, n_out: int, io_type: str) -> list[int]:
-    """hls4ml's kernels of convolutions assert more than it checks, or read beyond their arrays."""
+def legal_for(node: Linear, io_type: str) -> list[int]:
+    """The reuse factors of ``node`` under the resource strategy that hls4ml takes unchanged and computes right.
+
+    Its kernels of convolutions assert more than it checks, or read beyond their arrays.
+    """
+    kernel = hardware_kernel(node)
+    weights, n_out = kernel.size, kernel.shape[-1]
     if isinstance(node, DepthwiseConvolution):
         return [factor for factor in range(1, weights + 1) if weights % factor == 0]
     n_in = weights // n_out

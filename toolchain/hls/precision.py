@@ -12,8 +12,12 @@ from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.hls.layers import table_values
 from toolchain.hls.lowered import Lowered
 from toolchain.hls.sufficiency import exact_bounds, find_shortfall, holds
-from toolchain.network.nodes import FixedPointNetwork, Input, Linear, MaxPool, Table
+from toolchain.network.nodes import Embedding, FixedPointNetwork, Input, Linear, MaxPool, Node, Table
 from toolchain.network.ranges import Range, analyse, exact_range
+
+#: The type of what is always zero: so wide that no rounding drops more bits than there are, where C++ would abort.
+#: (hls4ml's own, of one bit far from the point, is compared wrongly with other types.)
+ZEROS = FixedPoint(True, 24, 0)
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,18 @@ def _keep_every_bit(
     for place in traced:
         node, layer = network[place.node], graph.graph[place.trace]
         exact, now = bounds[node.name], layer.get_output_variable().type.precision
+        if exact.lowest == 0 == exact.highest and not _is_index(node, network):
+            _set_result(layer, _precision(ZEROS, now))
+            continue
         if not find_shortfall(exact, node.result, _format_of(now)):
             continue
         fits = not find_shortfall(exact, node.result, exact.smallest_format())
         _set_result(layer, _precision(exact.smallest_format() if fits else node.result, now))
+
+
+def _is_index(node: Node, network: FixedPointNetwork) -> bool:
+    readers = network.consumers(node.name)
+    return any(isinstance(reader, Table | Embedding) or _is_index(reader, network) for reader in readers)
 
 
 def _precision(form: FixedPoint, like: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from toolchain.errors import ExternalToolError
 from toolchain.fixed_point import FixedPoint
 from toolchain.hls import readback
+from toolchain.hls.accumulators import settle
 from toolchain.hls.lower import lower
 from toolchain.hls.lowered import Lowered
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
@@ -46,7 +47,10 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
     options = resolve(network, section, fpga)
     job.progress("write", 0, 2)
     with quiet_hls4ml() as said:
-        graph = _graph(lowered, hls4ml_config(options, lowered.names, TOP, str(folder)), network)
+        graph = _graph(lowered, hls4ml_config(options, lowered.names, TOP, str(folder)))
+        correct_precisions(graph, lowered, network)  # before any backend makes code from them
+        accumulators = settle(graph, network, options.layers, section.accumulator)
+        graph.apply_flow(graph.config.backend.get_default_flow())
         traced = find_places(graph, lowered, network)
         graph.write()
     refused = [line for line in said.getvalue().splitlines() if "WARNING" in line or "Invalid" in line]
@@ -63,7 +67,8 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
     return HlsResult(
         project_name=TOP, backend=section.backend, io_type=section.io_type, part=options.part,
         clock_period_ns=options.clock_period_ns, clock_uncertainty_percent=options.clock_uncertainty_percent,
-        layers=options.layers, formats={name: str(form) for name, form in formats.items()}, files=manifest(folder),
+        layers=options.layers, accumulator=section.accumulator, accumulators=accumulators,
+        formats={name: str(form) for name, form in formats.items()}, files=manifest(folder),
     )  # fmt: skip
 
 
@@ -83,16 +88,13 @@ def quiet_hls4ml() -> Iterator[io.StringIO]:
             sys.modules.pop(name, None)
 
 
-def _graph(lowered: Lowered, config: dict[str, Any], network: FixedPointNetwork) -> Any:
+def _graph(lowered: Lowered, config: dict[str, Any]) -> Any:
     from hls4ml.model.graph import ModelGraph
 
     from toolchain.hls import extension
 
     extension.register()
-    graph = ModelGraph.from_layer_list(config, lowered.layers, lowered.inputs, lowered.outputs)
-    correct_precisions(graph, lowered, network)  # before any backend makes code from them
-    graph.apply_flow(graph.config.backend.get_default_flow())
-    return graph
+    return ModelGraph.from_layer_list(config, lowered.layers, lowered.inputs, lowered.outputs)
 
 
 def _formats(folder: Path, graph: Any, traced: list[Traced], network: FixedPointNetwork) -> dict[str, FixedPoint]:

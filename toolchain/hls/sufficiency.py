@@ -46,6 +46,8 @@ def find_shortfall(exact: Range, asked: FixedPoint, found: FixedPoint) -> str:
 
     ``exact`` bounds the values before either format is applied.
     """
+    if exact.lowest == 0 == exact.highest:
+        return ""  # zero in every format
     rounds = exact.fractional_bits > asked.fractional_bits
     if rounds and (found.fractional_bits != asked.fractional_bits or found.rounding is not asked.rounding):
         return "rounds otherwise"

@@ -20,6 +20,7 @@ from toolchain.network.words import output_files, read_formats, read_words
 from toolchain.results import Comparison, CsimResult, Job, Mismatch, QuantizeResult, VerifyResult
 from toolchain.verify.cause import Evidence, find_cause
 from toolchain.verify.grids import differing, on_grid
+from toolchain.verify.saturation import count_saturations
 
 
 def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResult:
@@ -36,7 +37,7 @@ def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResul
     hardware = compare_hardware(network, words, csim)
     job.progress("compare model", 2, 3)
     model = compare_model(network, words, quantized.folder / "layers.npz")
-    return VerifyResult(hardware=hardware, model=model)
+    return VerifyResult(hardware=hardware, model=model, saturations=count_saturations(network, words))
 
 
 @dataclass

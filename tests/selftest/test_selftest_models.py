@@ -1,0 +1,77 @@
+"""Random models through the whole hardware path: exact or refused, never wrong; and the same for the same seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_toolchain
+
+from toolchain.network import interpreter, storage
+from toolchain.selftest import generator
+from toolchain.selftest.candidate import draw_candidate
+from toolchain.selftest.models import general, judge_together, run_models
+
+
+def test_forty_random_models_are_exact_or_refused() -> None:
+    found = run_models(40, seed=20, samples=1000, jobs=2)
+    assert found.models == 40 == found.exact + found.approximate + found.refused + found.wrong
+    assert found.failures == ()
+    assert found.refused <= 4, found.refusals
+    assert {"vitis", "vivado", "io_parallel", "io_stream", "latency", "resource"} <= set(found.options)
+    assert len(found.operators) >= 12
+    assert found.words > 500_000
+
+
+def test_a_seed_draws_the_same_model_whatever_else_is_drawn(tmp_path: Path) -> None:
+    one, again, other = (draw_candidate(*which, 60, tmp_path) for which in ((4, 7), (4, 7), (5, 7)))
+    assert storage.digest(one.network) == storage.digest(again.network) != storage.digest(other.network)
+    assert one.section == again.section
+    assert all((one.inputs[name] == again.inputs[name]).all() for name in one.inputs)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_models_differ_in_every_respect(stream: bool) -> None:
+    networks = [generator.draw((1, number), stream) for number in range(60)]
+    nodes = [node for network in networks for node in network.nodes]
+    assert len({type(node).__name__ for node in nodes}) >= 17
+    assert {node.result.width for node in nodes} >= set(range(2, 17))
+    assert {node.result.rounding.name for node in nodes} == {"TRN", "RND", "RND_CONV"}
+    assert {node.result.overflow.name for node in nodes} == {"WRAP", "SAT", "SAT_SYM"}
+    assert min(node.result.integer_bits for node in nodes) < 0
+    assert any(node.result.integer_bits > node.result.width for node in nodes)
+    assert any(len(network.inputs) > 1 for network in networks)
+    assert any(len(network.outputs) > 1 for network in networks)
+
+
+def test_a_wrong_project_is_not_called_exact(tmp_path: Path) -> None:
+    """The proof is proven: a network that is not the one that was written."""
+    number = next(n for n in range(99) if draw_candidate(6, n, 60, tmp_path / str(n)).section.layers)
+    candidate = draw_candidate(6, number, 200, tmp_path / "model")
+    candidate.write()
+    assert judge_together([candidate], tmp_path / "right")[0].verdict == "exact"
+    port = candidate.network.inputs[0]
+    shifted = np.clip(candidate.inputs[port.name] + 1, port.result.min_word, port.result.max_word)
+    wrong = interpreter.run(candidate.network, {**candidate.inputs, port.name: shifted})
+    kept = interpreter.run
+    try:
+        interpreter.run = lambda *_: wrong  # type: ignore[assignment]
+        trial = judge_together([candidate], tmp_path / "wrong")[0]
+    finally:
+        interpreter.run = kept
+    assert trial.verdict == "wrong"
+    assert port.name in trial.reason
+
+
+def test_reasons_are_counted_without_names_and_numbers() -> None:
+    assert general("a window of (3, 2) over 'conv_1'") == general("a window of (1, 5) over 'x'")
+
+
+def test_the_command_prints_the_counts() -> None:
+    done = run_toolchain("selftest", "--models", "2", "--seed", "3", "--samples", "100", "--jobs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["models"] == 2 == found["exact"] + found["refused"]
+    assert (found["approximate"], found["wrong"], found["seed"]) == (0, 0, 3)

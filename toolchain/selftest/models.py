@@ -1,0 +1,178 @@
+"""``toolchain selftest --models``: random models, each exact, approximate or refused; anything else is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from toolchain.errors import ToolchainError, UnsupportedModelError
+from toolchain.hls.compilation import find_compiler
+from toolchain.hls.stage import TOP
+from toolchain.results import Progress, Record, no_progress
+from toolchain.selftest.candidate import Candidate, describe_error, draw_candidate
+from toolchain.selftest.program import Program, compile_each
+from toolchain.workspace import remove
+
+#: Models of one g++ run: more share more, but one that does not compile costs all of them.
+BATCH = 12
+Verdict = Literal["exact", "approximate", "refused", "wrong"]
+
+
+class Trial(Record):
+    """What became of one model."""
+
+    number: int
+    verdict: Verdict
+    reason: str = ""  # of a refusal or of what is wrong
+    operators: tuple[str, ...] = ()  # of the network, each kind once
+    options: str = ""  # backend, io_type and strategies
+    words: int = 0  # that were compared
+
+
+class ModelsResult(Record):
+    """The models of a run, counted."""
+
+    seed: int
+    samples: int
+    models: int
+    exact: int
+    approximate: int
+    refused: int
+    wrong: int
+    words: int
+    refusals: dict[str, int]  # by reason, names and numbers left out
+    operators: dict[str, int]  # exact models that hold the operator
+    options: dict[str, int]  # exact models by option
+    failures: tuple[Trial, ...]
+
+
+def run_models(
+    models: int, seed: int, samples: int = 1000, jobs: int = 2, keep: Path | None = None,
+    progress: Progress = no_progress,
+) -> ModelsResult:  # fmt: skip
+    """Try models 0 to ``models - 1`` of ``seed`` on ``samples`` vectors each. Wrong ones are stored in ``keep``."""
+    trials: list[Trial] = []
+    for found in _batches(models, seed, samples, jobs, keep):
+        trials += found
+        wrong = sum(trial.verdict == "wrong" for trial in trials)
+        progress(f"models ({wrong} wrong)", len(trials), models)
+    return _count(sorted(trials, key=lambda trial: trial.number), seed, samples)
+
+
+def _batches(models: int, seed: int, samples: int, jobs: int, keep: Path | None) -> Iterator[list[Trial]]:
+    # Backends cannot share a program, so a batch of mixed models becomes two: 2 x BATCH models at a time.
+    size = max(1, min(2 * BATCH, -(-models // jobs)))
+    parts = [list(range(start, min(start + size, models))) for start in range(0, models, size)]
+    if jobs == 1:
+        for part in parts:
+            yield try_models(part, seed, samples, keep)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        waiting = [pool.submit(try_models, part, seed, samples, keep) for part in parts]
+        for done in as_completed(waiting):
+            yield done.result()
+
+
+def try_models(numbers: list[int], seed: int, samples: int, keep: Path | None = None) -> list[Trial]:
+    """The given models through lowering, hls4ml, g++ and the verdict."""
+    with TemporaryDirectory(prefix="toolchain-selftest-") as name:
+        folder = Path(name).resolve()
+        trials: list[Trial] = []
+        written: dict[str, list[Candidate]] = {}
+        for number in numbers:
+            candidate = draw_candidate(seed, number, samples, folder / f"model{number}")
+            refusal = _write(candidate)
+            if refusal is None:
+                written.setdefault(candidate.section.backend, []).append(candidate)
+            else:
+                trials.append(refusal)
+                _keep(candidate, refusal, keep)
+        for backend, candidates in written.items():
+            for candidate, trial in zip(candidates, judge_together(candidates, folder / backend), strict=True):
+                trials.append(trial)
+                _keep(candidate, trial, keep)
+    return trials
+
+
+def _write(candidate: Candidate) -> Trial | None:
+    try:
+        candidate.write()
+    except UnsupportedModelError as error:
+        return _trial(candidate, "refused", error.problem)
+    except ToolchainError as error:
+        return _trial(candidate, "wrong", f"{type(error).__name__} when written: {describe_error(error)}")
+    except Exception as error:
+        return _trial(candidate, "wrong", f"crash when written: {type(error).__name__}: {str(error)[:300]}")
+    return None
+
+
+def judge_together(candidates: list[Candidate], folder: Path) -> list[Trial]:
+    """The verdicts on candidates of one backend."""
+    projects = [candidate.project for candidate in candidates]
+    programs, errors = compile_each(projects, TOP, folder, find_compiler())
+    trials = []
+    for candidate in candidates:
+        if candidate.project in errors:
+            reason = f"does not compile: {describe_error(errors[candidate.project])[:500]}"
+            trials.append(_trial(candidate, "wrong", reason))
+        else:
+            trials.append(_judge(candidate, programs[candidate.project]))
+    return trials
+
+
+def _judge(candidate: Candidate, program: Program) -> Trial:
+    try:
+        found = candidate.judge(program)
+    except ToolchainError as error:
+        return _trial(candidate, "wrong", describe_error(error))
+    if found.verdict == "bit_exact":
+        return _trial(candidate, "exact", "", found.words)
+    first = found.first_mismatch
+    reason = f"layer '{first.layer}': {first.cause}" if first else "words differ"
+    return _trial(candidate, "wrong", reason, found.words)
+
+
+def _trial(candidate: Candidate, verdict: Verdict, reason: str, words: int = 0) -> Trial:
+    section = candidate.section
+    strategies = {layer.strategy for layer in section.layers.values() if layer.strategy}
+    return Trial(
+        number=candidate.number, verdict=verdict, reason=reason, words=words,
+        operators=tuple(sorted({type(node).__name__ for node in candidate.network.nodes})),
+        options=" ".join([section.backend, section.io_type, *sorted(strategies)]),
+    )  # fmt: skip
+
+
+def _keep(candidate: Candidate, trial: Trial, keep: Path | None) -> None:
+    if keep is None or trial.verdict != "wrong":
+        return
+    place = keep / f"model{candidate.number}"
+    remove(place)
+    place.mkdir(parents=True)
+    candidate.folder.rename(place / "files") if candidate.folder.exists() else None
+    (place / "section.json").write_text(candidate.section.model_dump_json(indent=1))
+    (place / "trial.json").write_text(trial.model_dump_json(indent=1))
+
+
+def _count(trials: list[Trial], seed: int, samples: int) -> ModelsResult:
+    verdicts = Counter(trial.verdict for trial in trials)
+    exact = [trial for trial in trials if trial.verdict in ("exact", "approximate")]
+    operators = Counter(name for trial in exact for name in trial.operators)
+    options = Counter(name for trial in exact for name in trial.options.split())
+    refusals = Counter(general(trial.reason) for trial in trials if trial.verdict == "refused")
+    return ModelsResult(
+        seed=seed, samples=samples, models=len(trials), exact=verdicts["exact"], approximate=verdicts["approximate"],
+        refused=verdicts["refused"], wrong=verdicts["wrong"], words=sum(trial.words for trial in trials),
+        refusals=dict(refusals.most_common()), operators=dict(operators.most_common()),
+        options=dict(options.most_common()), failures=tuple(trial for trial in trials if trial.verdict == "wrong"),
+    )  # fmt: skip
+
+
+def general(reason: str) -> str:
+    """A reason without the names and numbers of one model."""
+    return re.sub(r"-?\b\d+\b", "N", re.sub(r"'[^']*'", "'…'", reason))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from toolchain.selftest.candidate import draw_candidate
 from toolchain.selftest.mutants import STALE, differ, run_mutants, seen_at
@@ -13,6 +14,7 @@ from toolchain.selftest.sources import Sources
 from toolchain.selftest.word_mutations import WORD_MUTATIONS
 
 
+@pytest.mark.slow  # half a minute of two cores
 def test_mutants_are_caught_and_named() -> None:
     found = run_mutants(16, seed=3, samples=200, jobs=2)
     assert found.mutants == 16

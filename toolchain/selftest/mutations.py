@@ -155,7 +155,7 @@ def _swapped_weights(sources: Sources, network: FixedPointNetwork, rng: np.rando
 
 
 def _swapped_operands(sources: Sources, network: FixedPointNetwork, rng: np.random.Generator) -> Edit | None:
-    """The two inputs of a subtraction or concatenation, of one type and size, in the other order."""
+    """The two inputs of a subtraction in the other order."""
     calls = sources.calls()
     found = {}
     for layer, call in calls.items():
@@ -163,9 +163,9 @@ def _swapped_operands(sources: Sources, network: FixedPointNetwork, rng: np.rand
         function, _, types = head.partition("<")
         kinds = types.split(", ")
         arguments = rest.partition(")")[0].split(", ")
-        if function in ("nnet::subtract", "nnet::concatenate1d") and kinds[0] == kinds[1]:
-            swapped = ", ".join([arguments[1], arguments[0], *arguments[2:]])
-            found[layer] = call.replace(", ".join(arguments), swapped)
+        if function == "nnet::subtract":
+            new = call.replace(", ".join(kinds[:2]), f"{kinds[1]}, {kinds[0]}", 1)
+            found[layer] = new.replace(", ".join(arguments[:2]), f"{arguments[1]}, {arguments[0]}", 1)
     chosen = _pick(rng, sorted(found))
     return Edit(chosen, {DESIGN: sources.with_call(calls[chosen], found[chosen])}) if chosen else None
 

@@ -95,6 +95,19 @@ def test_a_directory_is_the_design_that_its_files_describe(tmp_path: Path, strat
     assert found.known_device
 
 
+def test_scripts_of_older_versions_say_vivado_for_vitis_too(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path / "project")
+    (folder / "project.tcl").write_text('set backend "vivado"\nset part "xc7z020clg400-1"\nset clock_period 5\n')
+    (folder / "hls4ml_config.yml").unlink(missing_ok=True)
+    alone = read_directory(folder)
+    assert alone.design.tool == "vivado"
+    assert any("--tool" in note and "0.7" in note for note in alone.notes)
+    (folder / "hls4ml_config.yml").write_text("Backend: Vitis\nClockPeriod: 5\n")
+    both = read_directory(folder)
+    assert both.design.tool == "vitis"
+    assert not any("0.7" in note for note in both.notes)
+
+
 def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
     given = Given("vivado", "2020.1", "xcku115-flvb2104-2-i", 4.0)
     found = read_directory(write_directory(tmp_path / "d"), given)

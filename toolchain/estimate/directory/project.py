@@ -54,6 +54,8 @@ def find_project(folder: Path, given: Given) -> HlsProject:
     tool = _tool(folder, texts, given)
     version = given.tool_version or _version(folder)
     notes = [] if version else ["the tool's version is not known: give --tool-version for a nearer estimate"]
+    if not given.tool and not _first(texts, (r"^\s*Backend:\s*(\w+)",)):
+        notes.append("no hls4ml_config.yml: hls4ml 0.7 to 1.0 wrote 'vivado' for Vitis too; --tool says which it is")
     part = given.part or _first(texts, _PARTS)
     clock = given.clock_period_ns or float(_first(texts, _CLOCKS) or 0)
     for what, found, flag in (("part", part, "--part"), ("clock period", clock, "--clock-period-ns")):
@@ -113,7 +115,9 @@ def _first(texts: dict[str, str], patterns: tuple[str, ...]) -> str:
 
 
 def _tool(folder: Path, texts: dict[str, str], given: Given) -> Tool:
-    named = given.tool or _first(texts, (r'^\s*set\s+backend\s+"?(\w+)"?', r"^\s*Backend:\s*(\w+)"))
+    script = _first(texts, (r'^\s*set\s+backend\s+"?(\w+)"?',))
+    # The scripts of hls4ml 0.7 to 1.0 say vivado for Vitis too; its configuration file says which it is.
+    named = given.tool or _first(texts, (r"^\s*Backend:\s*(\w+)",)) or script
     tool = _BACKENDS.get(named.lower())
     if tool:
         return tool

@@ -1,0 +1,48 @@
+"""Strategies through the whole stage: what was asked for is what the result says and what stands in the kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prune_cases import write_data
+
+from toolchain.model.stage import train
+from toolchain.project import ModelSection, PruneSection, TrainSection
+from toolchain.prune.stage import prune
+from toolchain.results import DataResult, Job, ModelResult
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataResult, ModelResult]:
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_data(folder / "data")
+    (folder / "model").mkdir()
+    section = TrainSection(epochs=3, batch_size=32, learning_rate=3e-3)
+    model = train(data, ModelSection(architecture="spx_cnn"), section, Job(folder / "model", folder))
+    model.at(folder / "model")
+    return data, model
+
+
+@pytest.mark.parametrize(
+    ("options", "zeros"),
+    [
+        ({"strategy": "iterative", "pruned_share": 0.4}, 1800),
+        ({"strategy": "lottery_ticket", "pruned_share": 0.4}, 1800),
+        ({"strategy": "one_shot", "percentile": 35.0}, 1260),
+        ({"sensitivity": True, "accuracy_loss": 0.9}, 1800),
+    ],
+)
+def test_the_zeros_asked_for_are_there(
+    trained: tuple[DataResult, ModelResult], tmp_path: Path, options: dict[str, object], zeros: int
+) -> None:
+    given = {"epochs": 5, "frequency": 2, "final_sparsity": 0.5, "skip": ("conv", "forecast"), **options}
+    result = prune(*trained, PruneSection(**given), Job(tmp_path, tmp_path))
+    assert {layer.name: layer.zeros for layer in result.layers} == {"conv": 0, "hidden": zeros, "forecast": 0}
+    measures = result.measures
+    assert measures is not None
+    assert measures.final_sparsity == pytest.approx(zeros / 3600)
+    macs = {layer.layer: (layer.macs_before, layer.macs) for layer in measures.layers}
+    assert macs == {"conv": (60, 60), "hidden": (3600, 3600 - zeros), "forecast": (120, 120)}
+    assert measures.mac_reduction == pytest.approx(zeros / 3780)
+    assert bool(measures.sensitivity) == bool(measures.targets) == ("sensitivity" in options)

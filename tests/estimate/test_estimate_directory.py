@@ -153,6 +153,20 @@ def test_weights_that_are_missing_are_said_to_be(tmp_path: Path) -> None:
     assert estimate_design(found.design, found.fpga).grade in ("B", "C", "D")
 
 
+def test_the_header_is_what_is_synthesized(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path / "d")
+    weights = folder / "firmware" / "weights"
+    values = weights.joinpath("w2.txt").read_text()
+    text = f"w2_t w2[12] = {{{values}}};"
+    (weights / "w2.h").write_text(f"#ifndef __SYNTHESIS__\nw2_t w2[12];\n#else\n{text}\n#endif\n")
+    first = read_directory(folder).design.layers[0].weights
+    (weights / "w2.h").write_text((weights / "w2.h").read_text().replace("0.0625", "0.0000"))
+    with pytest.raises(UnsupportedModelError, match="two weight files differ"):
+        read_directory(folder)
+    (weights / "w2.txt").unlink()
+    assert not np.array_equal(first, read_directory(folder).design.layers[0].weights)
+
+
 def test_expressions_of_the_headers() -> None:
     assert evaluate("DIV_ROUNDUP(n_in * 3, 4) - 10 / n_in", {"n_in": 3}) == 0
     assert evaluate("MIN(3u, 7)", {}) == 3

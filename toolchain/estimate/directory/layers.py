@@ -127,10 +127,23 @@ def _strategy(reading: Reading, config: Config, call: LayerCall) -> str:
     return _STRATEGIES[word]
 
 
-def _kernel(
-    reading: Reading, call: LayerCall, config: Config, shape: tuple[int, int], weights: str
-) -> tuple[NDArray[np.int64] | None, Type, int, int, str]:
-    """(weights, their type, accumulator width, reuse factor, strategy)."""
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """What a layer multiplies with, and how."""
+
+    weights: NDArray[np.int64] | None
+    form: Type
+    accumulator: Type
+    factor: int
+    strategy: str
+    biases: int  # that are not zero
+
+    def dropped_bits(self, data: Type) -> int:
+        """Fractional bits of a product that the accumulator does not hold."""
+        return max(0, data.fractional + self.form.fractional - self.accumulator.fractional)
+
+
+def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int, int]) -> Kernel:
     inner = reading.sources.configs.get(config.types.get("mult_config", ""), config)
     kind = inner.types.get("weight_t") or config.types.get("weight_t") or "model_default_t"
     form = reading.sources.type_of(kind)
@@ -138,6 +151,7 @@ def _kernel(
     source = inner if "strategy" in inner.words else config
     strategy = _strategy(reading, source, call)
     factor = inner.numbers.get("reuse_factor", config.numbers.get("reuse_factor", 1))
+    weights = call.arguments[2]
     packed = source.words.get("strategy", "").endswith("compressed") or "ompressed" in source.words.get("kernel", "")
     if packed:
         found = compressed(reading.weights, weights, form, shape)
@@ -145,17 +159,26 @@ def _kernel(
         found = read_weights(reading.weights, weights, form, shape, strategy == "resource")
     if found is None:
         reading.notes.append(f"layer '{call.name}': no weight file: counted as if no weight were zero or equal")
-    return found, form, accumulator.width, factor, strategy
+    return Kernel(found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]))
+
+
+def _biases(reading: Reading, call: LayerCall, inner: Config, config: Config, count: int) -> int:
+    kind = inner.types.get("bias_t") or config.types.get("bias_t")
+    if kind is None or len(call.arguments) < 4:
+        return 0
+    found = read_weights(reading.weights, call.arguments[3], reading.sources.type_of(kind), (1, count), False)
+    return count if found is None else int(np.count_nonzero(found))
 
 
 def _dense(reading: Reading, call: LayerCall) -> None:
     config = _config(reading, call)
     data, result = _types(reading, call)
     n_in, n_out = _need(config, "n_in"), _need(config, "n_out")
-    weights, form, accumulator, factor, strategy = _kernel(reading, call, config, (n_in, n_out), call.arguments[2])
+    kernel = _kernel(reading, call, config, (n_in, n_out))
     layer = DesignLayer(
-        call.name, "dense", data.width, result.width, n_out, 1, weights, form.width, accumulator, strategy, factor,
-        kernel_shape=(n_in, n_out),
+        call.name, "dense", data.width, result.width, n_out, 1, kernel.weights, kernel.form.width,
+        kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data), kernel.accumulator.rounds,
+        kernel.biases, kernel_shape=(n_in, n_out),
     )  # fmt: skip
     _keep(reading, call, layer, Tensor(1, n_out, result.width), (call.arguments[1],))
 
@@ -172,13 +195,15 @@ def _convolution(kind: Kind) -> Rule:
         shape = (math.prod(window) * channels, filters)
         if depthwise and not _is_whole(reading.weights, call.arguments[2], math.prod(shape)):
             shape = (math.prod(window), filters)
-        weights, form, accumulator, factor, strategy = _kernel(reading, call, config, shape, call.arguments[2])
+        kernel = _kernel(reading, call, config, shape)
+        weights = kernel.weights
         if depthwise and weights is not None and len(weights) == math.prod(window):
             weights = _diagonal(weights, channels)
         axes = (_need(config, "in_height"), _need(config, "in_width")) if two else (_need(config, "in_width"),)
         layer = DesignLayer(
             call.name, kind, data.width, result.width, math.prod(places) * filters, math.prod(places), weights,
-            form.width, accumulator, strategy, factor, input_shape=(*_padded(config, axes), channels), window=window,
+            kernel.form.width, kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data),
+            kernel.accumulator.rounds, kernel.biases, input_shape=(*_padded(config, axes), channels), window=window,
             kernel_shape=(math.prod(window) * channels, filters),
         )  # fmt: skip
         _keep(reading, call, layer, Tensor(math.prod(places), filters, result.width), (call.arguments[1],))

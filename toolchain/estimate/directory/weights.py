@@ -19,15 +19,20 @@ def read_weights(
 ) -> NDArray[np.int64] | None:
     """The matrix ``(n_in, n_out)`` of words on ``form``'s grid, or None where there is no file.
 
-    ``transposed``: the file has the outputs first, as hls4ml writes for the resource strategy. Raises
-    UnsupportedModelError when the file holds something else than so many numbers.
+    Synthesis compiles the ``.h``, hls4ml's C-simulation loads the ``.txt``: both are read. ``transposed``: they have
+    the outputs first, as hls4ml writes for the resource strategy. Raises UnsupportedModelError when a file holds something else than so many numbers, or when the two differ.
     """
-    for suffix in (".txt", ".h"):
-        file = folder / f"{name}{suffix}"
-        if file.is_file():
-            values = _numbers(file)
-            return _matrix(values, form, shape, transposed, file)
-    return None
+    found = [
+        _matrix(_numbers(file), form, shape, transposed, file)
+        for file in (folder / f"{name}.h", folder / f"{name}.txt")
+        if file.is_file() and (file.suffix == ".txt" or "=" in file.read_text(encoding="ascii", errors="replace"))
+    ]
+    if len(found) == 2 and not np.array_equal(found[0], found[1]):
+        raise UnsupportedModelError(
+            "the two weight files differ: synthesis takes the .h, the C-simulation the .txt",
+            where=f"{folder / name}.h and .txt", hint="delete the one that is not meant, or write the project again",
+        )  # fmt: skip
+    return found[0] if found else None
 
 
 def _numbers(file: Path) -> NDArray[np.float64]:
@@ -36,7 +41,9 @@ def _numbers(file: Path) -> NDArray[np.float64]:
     try:
         text = file.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise UnsupportedModelError(f"cannot be read: {error}", where=str(file)) from None
+        raise UnsupportedModelError(
+            f"cannot be read: {error}", where=str(file), allowed="decimal numbers with commas between them"
+        ) from None
     if file.suffix == ".h":
         found = re.search(r"=\s*\{(.*)\}\s*;", text, re.DOTALL)
         if found is None:
@@ -69,11 +76,14 @@ def _matrix(
 
 def compressed(folder: Path, name: str, form: Type, shape: tuple[int, int]) -> NDArray[np.int64] | None:
     """The matrix of a compressed layer: its file holds row, column and value of every weight that is not zero."""
-    file = folder / f"{name}.txt"
-    file = file if file.is_file() else folder / f"{name}.h"
-    if not file.is_file():
+    files = [file for file in (folder / f"{name}.h", folder / f"{name}.txt") if file.is_file()]
+    if not files:
         return None
-    values = _numbers(file)
+    file, values = files[0], _numbers(files[0])
+    if len(files) == 2 and not np.array_equal(values, _numbers(files[1])):
+        raise UnsupportedModelError(
+            "the two weight files differ: synthesis takes the .h, the C-simulation the .txt", where=str(file)
+        )
     if values.size % 3:
         raise UnsupportedModelError(f"holds {values.size} numbers", where=str(file), allowed="triples")
     rows, columns = values[0::3].astype(int), values[1::3].astype(int)

@@ -54,8 +54,8 @@ class Comparison(Record):
 
     @property
     def within_noise(self) -> bool:
-        """Whether the paired difference cannot be told from none, or the compressed model is better."""
-        return self.difference.low <= 0
+        """Whether neither interval, over time and over seeds, tells the compressed model to be worse."""
+        return self.difference.low <= 0 and self.difference_over_seeds.low <= 0
 
     @property
     def products_ratio(self) -> float:

@@ -20,7 +20,9 @@ def read_weights(
     """The matrix ``(n_in, n_out)`` of words on ``form``'s grid, or None where there is no file.
 
     Synthesis compiles the ``.h``, hls4ml's C-simulation loads the ``.txt``: both are read. ``transposed``: they have
-    the outputs first, as hls4ml writes for the resource strategy. Raises UnsupportedModelError when a file holds something else than so many numbers, or when the two differ.
+    the outputs first, as hls4ml writes for the resource strategy.
+
+    Raises UnsupportedModelError when a file holds something else than so many numbers, or when the two differ.
     """
     found = [
         _matrix(_numbers(file), form, shape, transposed, file)

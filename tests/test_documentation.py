@@ -22,6 +22,7 @@ LONG = (
     "toolchain tflite",
     "toolchain sweep",
     "toolchain widths",
+    "toolchain study",
     "toolchain synth",
     "toolchain selftest",
     "toolchain estimate hls_projects/",

@@ -298,14 +298,21 @@ def _tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: 
         return export(data, pruned, quantized, section, job)
 
     result = _stage(outcome, "tflite", TfliteResult, depends, ("tensorflow", "flatbuffers", "numpy"), produce)
-    for artefact in result.files:
-        copy = outcome.request.output_folder / artefact.path
-        if not copy.exists() or file_digest(copy) != artefact.sha256:
-            publish(result.folder / artefact.path, copy)
-    for name in ("model.int8.json", "test_vectors.npz", "plain_c"):
-        if (result.folder / name).exists():
-            publish(result.folder / name, outcome.request.output_folder / name)
+    for name in (*(artefact.path for artefact in result.files), *_COMPANIONS):
+        made, copy = result.folder / name, outcome.request.output_folder / name
+        if made.exists() and not _same(made, copy):
+            publish(made, copy)
     return result
+
+
+#: What stands beside the int8 file: its quantization, test vectors, the same network as C.
+_COMPANIONS = ("model.int8.json", "test_vectors.npz", "plain_c")
+
+
+def _same(made: Path, copy: Path) -> bool:
+    if made.is_dir():
+        return copy.is_dir() and manifest(made) == manifest(copy)
+    return copy.is_file() and file_digest(made) == file_digest(copy)
 
 
 def _verify_on_arm(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> None:

@@ -17,13 +17,11 @@ SHARED_ROOMS = {
     "data": {"data.samples", "data.evaluation"},
     "model": {
         "model.tensorflow",
-        "model.chain",
         "model.folding",
         "model.graph",
         "model.keras_graph",
         "model.kernels",
         "model.rewriting",
-        "model.keras_chain",
         "model.artefact",
         "model.training",
         "model.names",

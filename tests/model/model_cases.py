@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from toolchain.data.samples import save
-from toolchain.model.chain import Chain, Link, Normalization
 from toolchain.results import DataResult, Part, Samples
 
 
@@ -102,50 +100,3 @@ def write_zip(path: Path, config: Any, version: str = "3.5.0") -> Path:
         archive.writestr("metadata.json", json.dumps({"keras_version": version}))
         archive.writestr("config.json", config if isinstance(config, str) else json.dumps(config))
     return path
-
-
-@st.composite
-def chains(draw: st.DrawFn) -> Chain:
-    """Random chains of every kind of layer; each BatchNormalization has a place to go."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    shape: tuple[int, ...] = (draw(st.integers(4, 7)), draw(st.integers(1, 3)))
-    links: list[Link] = []
-
-    def normalize(channels: int) -> None:
-        gamma, beta, mean = rng.normal(size=(3, channels))
-        learned = Normalization(gamma, beta, mean, rng.uniform(0.2, 2, size=channels), 1e-3)
-        links.append(Link("batch_normalization", f"norm{len(links)}", normalization=learned))
-
-    channels = shape[1]
-    for number in range(draw(st.integers(0, 2))):
-        units, width = draw(st.integers(1, 4)), draw(st.integers(1, 2))
-        padding: Any = draw(st.sampled_from(["valid", "same", "causal"]))
-        stride = draw(st.integers(1, 2))
-        for _ in range(draw(st.integers(0, 3)) if padding == "valid" else 0):
-            normalize(channels)
-        bias = rng.normal(size=units) if draw(st.booleans()) else None
-        links.append(
-            Link("conv1d", f"conv{number}", rng.normal(size=(width, channels, units)), bias, stride, 1, padding)
-        )
-        channels = units
-        for _ in range(draw(st.integers(0, 2))):
-            normalize(channels)
-        if draw(st.booleans()):
-            links.append(Link("relu", f"conv{number}_relu"))
-    links.append(Link("dropout", "drop", rate=0.3))
-    for _ in range(draw(st.integers(0, 2))):
-        normalize(channels)
-    links.append(Link("flatten", "flat"))
-    size = int(np.prod(Chain("samples", shape, tuple(links)).shapes()[-1]))
-    for _ in range(draw(st.integers(0, 2))):
-        normalize(size)
-    for number in range(draw(st.integers(1, 2))):
-        units = draw(st.integers(1, 4))
-        bias = rng.normal(size=units) if draw(st.booleans()) else None
-        links.append(Link("dense", f"dense{number}", rng.normal(size=(size, units)), bias))
-        size = units
-        if draw(st.booleans()):
-            normalize(size)
-        links.append(Link("relu", f"dense{number}_relu"))
-    links.append(Link("dense", "out", rng.normal(size=(size, 2)), rng.normal(size=2)))
-    return Chain("samples", shape, tuple(links))

@@ -6,6 +6,7 @@ first step needs no recurrent weights.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -92,7 +93,7 @@ class _Unrolling:
         return Tensor(name, sum(call.layer == name for call in self.calls) - 1)
 
 
-class _Cell:
+class _Cell(ABC):
     """One step of a recurrent layer; ``state`` is None before the first."""
 
     gates: tuple[str, ...] = ()
@@ -107,8 +108,9 @@ class _Cell:
         self.bias = layer.weights.get(f"{prefix}bias")
         self.state: Tensor | None = None
 
+    @abstractmethod
     def step(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """One more step's calls; returns the state that it gives."""
 
     def columns(self, gate: int) -> slice:
         return slice(gate * self.units, (gate + 1) * self.units)

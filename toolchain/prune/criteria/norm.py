@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from toolchain.model.chain import Array
+from toolchain.model.graph import Array
 
 
 def importance(kernel: Array, criterion: Literal["l1", "l2"]) -> Array:

@@ -23,6 +23,7 @@ LONG = (
     "toolchain sweep",
     "toolchain widths",
     "toolchain study",
+    "toolchain prune",
     "toolchain synth",
     "toolchain selftest",
     "toolchain estimate hls_projects/",

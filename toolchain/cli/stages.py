@@ -31,7 +31,6 @@ FromTrial = Annotated[
 ]
 STAGE_HELP = {
     "train": "Train the float model, or load it from its file.",
-    "prune": "Remove neurons and filters, then weights, with fine-tuning.",
     "quantize": "Quantize with QKeras and turn the model into integers.",
     "hls": "Write the Vitis or Vivado HLS project.",
     "csim": "Compile the HLS project with g++ and run it on the test part and the corner vectors.",

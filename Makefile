@@ -9,7 +9,7 @@ demo: .venv/.runtime
 	.venv/bin/toolchain build spx_forecast --target alveo_u250
 
 test: .venv/.dev lint
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest -m "not slow" -n auto
 
 slow: .venv/.dev
 	.venv/bin/pytest -m slow

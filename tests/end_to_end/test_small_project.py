@@ -51,17 +51,14 @@ def test_outputs_are_there_and_the_report_keeps_its_schema(small_build: Path) ->
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
 
 
-def test_a_second_build_does_nothing_and_is_fast(project: Path) -> None:
+def test_a_second_build_does_nothing(project: Path) -> None:
     run_toolchain("build", str(project), *TARGET)  # the copy has its own paths: settle them first
     before = {file: file.stat().st_mtime_ns for file in output(project).rglob("*") if file.name != "report.json"}
-    start = time.monotonic()
     done = run_toolchain("build", str(project), *TARGET, "--json")
-    seconds = time.monotonic() - start
     assert done.returncode == 0, done.stderr
     assert "nothing changed" in done.stderr
     assert all(stage["cached"] for stage in json.loads(done.stdout)["stages"])
     assert before == {file: file.stat().st_mtime_ns for file in before}
-    assert seconds < 3
 
 
 def test_one_changed_weight_is_a_mismatch_in_its_layer(project: Path) -> None:

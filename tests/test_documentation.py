@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_toolchain, write_small_project
 
+sys.path.insert(0, str(ROOT / "tests" / "vendor"))
+from test_calibrate import synthesized
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Commands that take minutes or need a set-up of their own; continuous integration runs the make targets themselves.
 LONG = (
@@ -53,6 +56,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "targets" / "zcu102.toml", folder / "my_board.toml")
     shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")
     _write_candles(folder / "candles.csv.gz")
+    synthesized(folder / "my_synthesized_project", 900)
     return folder
 
 
@@ -104,6 +108,8 @@ def test_command(page: Path, line: str, workplace: Path) -> None:
 def test_long_command(page: Path, line: str, workplace: Path) -> None:
     if "my_model" in line and not (workplace / "hls_projects" / "my_model").exists():
         run_line("toolchain init my_model --model model.keras --data data.npz", workplace)
+    if "my_calibration.json" in line:
+        run_line("toolchain calibrate my_synthesized_project --out my_calibration.json", workplace)
     if "build/alveo_u250/hls" in line:
         run_line("toolchain hls spx_forecast", workplace)
     done = run_line(line, workplace)

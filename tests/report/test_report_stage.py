@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,9 +176,7 @@ def test_nothing_is_written_again_for_the_same_results(build: Build) -> None:
     first = write_report(build)
     before = [file.stat().st_mtime_ns for file in files(build)]
     build.workspace.runs[:] = [StageRun(run.name, run.key, 0.01, cached=True) for run in build.workspace.runs]
-    start = time.monotonic()
     report = write_report(build)
-    assert time.monotonic() - start < 2
     assert [file.stat().st_mtime_ns for file in files(build)] == before
     assert all(stage.cached for stage in report.stages)
     assert report.model_copy(update={"stages": first.stages}) == first

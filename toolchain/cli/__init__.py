@@ -10,12 +10,25 @@ import sys
 
 import typer
 
-from toolchain.cli import data, estimate, projects, prune, selftest, stages, study, sweep, synth, tflite, widths
+from toolchain.cli import (
+    calibrate,
+    data,
+    estimate,
+    projects,
+    prune,
+    selftest,
+    stages,
+    study,
+    sweep,
+    synth,
+    tflite,
+    widths,
+)
 from toolchain.cli.application import app, fail, find_project
 from toolchain.errors import ProjectError, ToolchainError
 
 #: Importing a file of commands adds them to ``app``.
-COMMANDS = (data, estimate, projects, prune, selftest, stages, study, sweep, synth, tflite, widths)
+COMMANDS = (calibrate, data, estimate, projects, prune, selftest, stages, study, sweep, synth, tflite, widths)
 __all__ = ["COMMANDS", "app", "find_project", "main"]
 
 

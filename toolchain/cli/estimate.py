@@ -12,6 +12,7 @@ import typer
 from toolchain.cli.application import AsJson, Overrides, Restore, TargetName, app, find_project, print_json
 
 if TYPE_CHECKING:
+    from toolchain.estimate.coefficients import Coefficients
     from toolchain.estimate.directory.reader import Found
     from toolchain.results import Estimated, EstimateResult
 
@@ -38,6 +39,7 @@ def estimate(
     tool_version: Annotated[str, typer.Option(help="of DIR: such as 2024.1")] = "",
     part: Annotated[str, typer.Option(help="of DIR: such as xcu250-figd2104-2L-e")] = "",
     clock_period_ns: Annotated[float | None, typer.Option(min=0.1, help="of DIR")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="of DIR: a file that 'toolchain calibrate' wrote")] = None,
     explain: Annotated[str, typer.Option(metavar="LAYER", help="how a layer was counted")] = "",
 ) -> None:
     """Estimate DSP, BRAM, LUT, FF, latency and initiation interval."""
@@ -52,7 +54,7 @@ def estimate(
     if stage not in ("csynth", "logic_synthesis"):
         raise ProjectError(f"unknown stage {stage!r}", where="--stage", allowed="csynth, logic_synthesis")
     found = read_directory(Path(project), Given(tool, tool_version, part, clock_period_ns))
-    result = estimate_design(found.design, found.fpga, stage=stage)
+    result = estimate_design(found.design, found.fpga, _coefficients(calibration), stage)
     result = result.model_copy(update={"notes": (*result.notes, *found.notes)})
     if not found.known_device:
         result = result.model_copy(update={"share": {}, "fits": True, "limiting": ""})
@@ -60,6 +62,18 @@ def estimate(
     _explain(result, explain)
     if as_json:
         print_json(_document(result, found))
+
+
+def _coefficients(file: Path | None) -> Coefficients | None:
+    if file is None:
+        return None
+    from toolchain.errors import ProjectError
+    from toolchain.estimate.coefficients import read
+
+    try:
+        return read(file)
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"cannot be used: {error}", where="--calibration", hint="toolchain calibrate DIR") from None
 
 
 def _project(

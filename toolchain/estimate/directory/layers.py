@@ -52,6 +52,7 @@ class Reading:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     layers: list[DesignLayer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    configs: dict[str, str] = field(default_factory=dict)  # layer -> the struct that configures it
 
     def tensor(self, name: str, fallback: Type) -> Tensor:
         """The variable that is read; of a port only its type is known."""
@@ -59,7 +60,7 @@ class Reading:
         return self.tensors.get(name, Tensor(1, fallback.pack, fallback.width))
 
 
-def read_layers(sources: Sources, weights: Path) -> tuple[tuple[DesignLayer, ...], tuple[str, ...]]:
+def read_layers(sources: Sources, weights: Path) -> Reading:
     """Every layer in the order of the calls, and notes. Raises UnsupportedModelError for a function not known."""
     reading = Reading(sources, weights)
     for call in sources.calls:
@@ -70,7 +71,10 @@ def read_layers(sources: Sources, weights: Path) -> tuple[tuple[DesignLayer, ...
                 allowed=", ".join(sorted(_RULES)),
             )  # fmt: skip
         rule(reading, call)
-    return tuple(reading.layers), tuple(reading.notes)
+        for name in call.templates:
+            if name in sources.configs:
+                reading.configs[call.name] = name
+    return reading
 
 
 Rule = Callable[[Reading, LayerCall], None]

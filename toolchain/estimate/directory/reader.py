@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Found:
     fpga: Fpga
     known_device: bool
     notes: tuple[str, ...]
+    configs: Mapping[str, str]  # layer -> the struct that configures it
 
 
 def read_directory(folder: Path, given: Given | None = None) -> Found:
@@ -31,11 +33,12 @@ def read_directory(folder: Path, given: Given | None = None) -> Found:
     """
     project = find_project(folder, given or Given())
     sources = read_sources(project.firmware, project.top)
-    layers, notes = read_layers(sources, project.firmware / "weights")
+    reading = read_layers(sources, project.firmware / "weights")
     fpga, known = device(project)
     design = Design(
-        layers, project.tool, "io_stream" if sources.streams else "io_parallel", fpga.family, project.clock_period_ns,
-        project.tool_version,
+        tuple(reading.layers), project.tool, "io_stream" if sources.streams else "io_parallel", fpga.family,
+        project.clock_period_ns, project.tool_version,
     )  # fmt: skip
     unknown = () if known else (f"{project.part}: no target file has this device; its share is not known",)
-    return Found(project, design, fpga, known, (*project.notes, *unknown, *notes))
+    notes = (*project.notes, *unknown, *reading.notes)
+    return Found(project, design, fpga, known, notes, reading.configs)

@@ -16,8 +16,8 @@ from toolchain.selftest.word_mutations import WORD_MUTATIONS
 
 @pytest.mark.slow  # half a minute of two cores
 def test_mutants_are_caught_and_named() -> None:
-    found = run_mutants(16, seed=3, samples=200, jobs=2)
-    assert found.mutants == 16
+    found = run_mutants(40, seed=3, samples=200, jobs=2)
+    assert found.mutants == 40
     assert found.effective >= 8
     assert found.caught == found.effective
     assert found.missed == ()

@@ -129,7 +129,8 @@ def check_rounding(node: Node, exact: ranges.Range) -> None:
     """
     dropped = exact.fractional_bits - node.result.fractional_bits
     before = exact.smallest_format()
-    if node.result.rounding is not Rounding.TRN and dropped > before.width:
+    zero = exact.lowest == exact.highest == 0  # it rounds to zero whatever bit is read
+    if node.result.rounding is not Rounding.TRN and dropped > before.width and not zero:
         raise refuse(
             node, f"{node.result} rounds away more bits than there are in {before}",
             f"at least {exact.fractional_bits - before.width} fractional bits, or {Rounding.TRN}",

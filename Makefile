@@ -12,7 +12,7 @@ test: .venv/.dev lint
 	.venv/bin/pytest -m "not slow" -n auto
 
 slow: .venv/.dev
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest -m slow -n auto
 
 lint: .venv/.dev
 	.venv/bin/ruff check .

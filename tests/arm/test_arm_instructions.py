@@ -22,7 +22,7 @@ def test_counts_are_of_the_inference_and_repeatable(tmp_path: Path) -> None:
     model, x = tmp_path / "model.int8.tflite", np.zeros((1, 10, 2), np.int8)
     first, second = (count_instructions(emulator, model, x, "tflite-runtime") for _ in range(2))
     assert 1_000 < first < 1_000_000
-    assert abs(first - second) < 0.02 * first  # hashing and allocation in the Python around it are not fixed
+    assert abs(first - second) < 0.02 * first  # addresses in the Python around it are not fixed
 
 
 def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ Runtime = Literal["tflite-runtime", "litert"]
 Kernels = Literal["reference", "builtin", "default"]
 PROGRAM = Path(__file__).with_name("inference_program.py")
 _SECONDS = 900
+#: Nothing of the guest's work depends on hash seeds or on threads that spin.
+_REPEATABLE = ("-E", "PYTHONHASHSEED=0", "-E", "OPENBLAS_NUM_THREADS=1", "-E", "OMP_NUM_THREADS=1")
 _PACKAGES = {"tflite-runtime": "tflite_runtime", "litert": "ai_edge_litert"}
 #: Runtimes that exist for each architecture, the kernels that each is run with, and how those round (measured).
 RUNS: dict[Architecture, dict[Runtime, dict[Kernels, Rounding]]] = {
@@ -100,7 +102,7 @@ def execute(
     packages = ":".join([*map(str, sorted(sysroot.site.iterdir())), str(libraries / "python3" / "dist-packages")])
     command = [
         emulator.program, "-cpu", emulator.cpu, "-L", str(sysroot.root), *options, "-E", f"LD_LIBRARY_PATH={search}",
-        "-E", f"PYTHONPATH={packages}", str(python_program(sysroot)), "-S", "-B", str(PROGRAM), *arguments,
+        "-E", f"PYTHONPATH={packages}", *_REPEATABLE, str(python_program(sysroot)), "-S", "-B", str(PROGRAM), *arguments,
     ]  # fmt: skip
     clean = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     try:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_network_interpreter import random_network, random_words
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
-from toolchain.network import interpreter, plan
+from toolchain.network import float_nodes, interpreter, plan
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear
 from toolchain.network.plan import Plan
@@ -75,7 +75,7 @@ def test_the_last_integer_before_a_bound_is_exact(bits: int, beyond: int) -> Non
 
 
 def test_a_bound_that_is_too_high_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_FLOATS", ((40, np.float32), (53, np.float64)))
+    monkeypatch.setattr(plan, "FLOATS", ((40, np.float32), (53, np.float64)))
     network = sum_network(np.array([(1 << 18) + 1, 1]), 1, None)
     expected = by_integers(network, extremes(network))
     found = Plan(network).run(extremes(network))
@@ -113,5 +113,5 @@ def test_no_samples_are_no_words() -> None:
 def test_large_products_are_cut_into_parts() -> None:
     rng = np.random.default_rng(0)
     x, kernel = rng.integers(-9, 9, (5000, 16)).astype(np.float32), rng.integers(-9, 9, (16, 64)).astype(np.float32)
-    assert np.array_equal(plan._matmul(x, kernel), x @ kernel)
-    assert np.array_equal(plan._matmul(x.reshape(50, 100, 16), kernel), x.reshape(50, 100, 16) @ kernel)
+    assert np.array_equal(float_nodes._matmul(x, kernel), x @ kernel)
+    assert np.array_equal(float_nodes._matmul(x.reshape(50, 100, 16), kernel), x.reshape(50, 100, 16) @ kernel)

@@ -102,7 +102,8 @@ def execute(
     packages = ":".join([*map(str, sorted(sysroot.site.iterdir())), str(libraries / "python3" / "dist-packages")])
     command = [
         emulator.program, "-cpu", emulator.cpu, "-L", str(sysroot.root), *options, "-E", f"LD_LIBRARY_PATH={search}",
-        "-E", f"PYTHONPATH={packages}", *_REPEATABLE, str(python_program(sysroot)), "-S", "-B", str(PROGRAM), *arguments,
+        "-E", f"PYTHONPATH={packages}", *_REPEATABLE,
+        str(python_program(sysroot)), "-S", "-B", str(PROGRAM), *arguments,
     ]  # fmt: skip
     clean = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     try:

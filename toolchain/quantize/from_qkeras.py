@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,17 +13,11 @@ from toolchain.model.graph import Call, Graph, Layer, Tensor
 from toolchain.model.keras_graph import build_keras, call_model, graph_of, random_inputs
 from toolchain.model.names import check_name
 from toolchain.network.builder import NetworkBuilder
-from toolchain.network.nodes import FixedPointNetwork, IntArray
+from toolchain.network.nodes import FixedPointNetwork
 from toolchain.quantize.formats import is_function
-from toolchain.quantize.geometry import Window, pair, window_of
-from toolchain.quantize.qkeras_formats import (
-    exact_format,
-    format_of,
-    quantized_values,
-    words_of_weights,
-)
+from toolchain.quantize.qkeras_formats import exact_format, format_of, quantized_values
 from toolchain.quantize.qkeras_graph import readable_graph
-from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable
+from toolchain.quantize.qkeras_layers import RULES, Place
 
 #: A table has a word for each input word: more bits than this are more than a table should have.
 LARGEST_TABLE_BITS = 12
@@ -97,7 +90,7 @@ class _Reader:
         where = f"layer '{layer.name}'"
         if layer.kind == "InputLayer":
             return
-        rule = _RULES.get(layer.kind)
+        rule = RULES.get(layer.kind)
         if layer.kind == "QActivation":
             node = self._quantizer(call, layer, out)
         elif is_function(layer):
@@ -108,11 +101,11 @@ class _Reader:
         elif rule is None:
             raise UnsupportedModelError(
                 f"{layer.kind} is not supported in a quantized model", where=where, allowed=SUPPORTED,
-                hint="QKeras' layer of the same kind, with quantizers" if f"Q{layer.kind}" in _RULES else "",
+                hint="QKeras' layer of the same kind, with quantizers" if f"Q{layer.kind}" in RULES else "",
             )  # fmt: skip
         else:
             inputs = tuple(self._node(read, where) for read in call.inputs)
-            node = rule(self, _Place(self._name(out), inputs, layer, self.model.get_layer(layer.name)))
+            node = rule(self.builder, Place(self._name(out), inputs, layer, self.model.get_layer(layer.name)))
         self.nodes[out], self.places[node] = node, out
 
     def _name(self, out: Tensor) -> str:
@@ -209,189 +202,8 @@ def table_values(form: FixedPoint, steps: tuple[Any, ...], where: str) -> np.nda
     return quantized_values(values, steps[-1], where)[:, 0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """What a rule needs of one call."""
-
-    name: str
-    inputs: tuple[str, ...]
-    layer: Layer
-    made: Any  # the layer in the model
-
-    @property
-    def where(self) -> str:
-        return f"layer '{self.layer.name}'"
-
-
 def _no_quantizer(name: str) -> UnsupportedModelError:
     return UnsupportedModelError(
         "the input has no quantizer", where=f"layer '{name}'",
         allowed="a QActivation(quantized_bits(…)) behind every input: it fixes the port's format",
     )  # fmt: skip
-
-
-Rule = Callable[[_Reader, _Place], str]
-
-
-def _weights(place: _Place) -> tuple[IntArray, FixedPoint, IntArray | None, FixedPoint | None]:
-    made, quantizer = place.made, kernel_quantizer(place.made)
-    if quantizer is None:
-        raise UnsupportedModelError("its kernel has no quantizer", where=place.where)
-    kernel, form = words_of_weights(kernel_variable(made), quantizer, f"{place.where}: kernel")
-    if not made.use_bias:
-        return kernel, form, None, None
-    if made.bias_quantizer_internal is None:
-        raise UnsupportedModelError("its bias has no quantizer", where=place.where)
-    bias, bias_form = words_of_weights(made.bias, made.bias_quantizer_internal, f"{place.where}: bias")
-    return kernel, form, bias, bias_form
-
-
-def _dense(reader: _Reader, place: _Place) -> str:
-    return reader.builder.dense(place.name, place.inputs[0], *_weights(place), layer=place.layer.name)
-
-
-def _convolution(reader: _Reader, place: _Place) -> str:
-    config = place.layer.config
-    if int(config.get("groups", 1)) != 1:
-        raise UnsupportedModelError(f"groups = {config['groups']}", where=place.where, allowed="groups = 1")
-    kernel, form, bias, bias_form = _weights(place)
-    depthwise = place.layer.kind == "QDepthwiseConv2D"
-    if depthwise and kernel.shape[-1] > 1:  # several filters a channel: a convolution whose other weights are zero
-        *axes, channels, filters = kernel.shape
-        whole = np.zeros((*axes, channels, channels, filters), dtype=np.int64)
-        for channel in range(channels):
-            whole[..., channel, channel, :] = kernel[..., channel, :]
-        kernel, depthwise = whole.reshape(*axes, channels, channels * filters), False
-    elif depthwise:
-        kernel = kernel[..., 0]
-    rank = 1 if place.layer.kind == "QConv1D" else 2
-    window = window_of(place.layer, reader.builder.shape_of(place.inputs[0]), kernel.shape[:rank], place.where)
-    return reader.builder.convolution(
-        place.name, place.inputs[0], kernel, form, bias, bias_form, strides=window.strides, padding=window.padding,
-        dilation=window.dilation, depthwise=depthwise, layer=place.layer.name,
-    )  # fmt: skip
-
-
-def _relu(reader: _Reader, place: _Place) -> str:
-    return reader.builder.relu(place.name, place.inputs[0], None, place.layer.name)
-
-
-def _reshape(reader: _Reader, place: _Place) -> str:
-    size = int(np.prod(reader.builder.shape_of(place.inputs[0])))
-    shape = [int(n) for n in place.layer.config.get("target_shape", (-1,))]
-    if -1 in shape:
-        shape[shape.index(-1)] = size // -int(np.prod(shape))
-    return reader.builder.reshape(place.name, place.inputs[0], tuple(shape), place.layer.name)
-
-
-def _max_pool(reader: _Reader, place: _Place) -> str:
-    shape, config = reader.builder.shape_of(place.inputs[0]), place.layer.config
-    if not place.layer.kind.startswith("Global"):
-        size = pair(config["pool_size"], len(shape) - 1)
-        window = window_of(place.layer, shape, size, place.where)
-        return reader.builder.max_pool(
-            place.name, place.inputs[0], size, window.strides, window.padding, place.layer.name
-        )
-    axes = shape[:-1]
-    window = Window(axes, (1,) * len(axes), ((0, 0),) * len(axes))
-    if config.get("keepdims"):
-        return reader.builder.max_pool(place.name, place.inputs[0], axes, axes, window.padding, place.layer.name)
-    whole = reader.builder.max_pool(
-        f"{place.name}_whole", place.inputs[0], axes, axes, window.padding, place.layer.name
-    )
-    return reader.builder.reshape(place.name, whole, (shape[-1],), place.layer.name)
-
-
-def _permute(reader: _Reader, place: _Place) -> str:
-    axes = tuple(int(axis) - 1 for axis in place.layer.config["dims"])
-    return reader.builder.permute(place.name, place.inputs[0], axes, place.layer.name)
-
-
-def _padding(reader: _Reader, place: _Place) -> str:
-    ends = _ends(place, "padding")
-    return reader.builder.zero_padding(place.name, place.inputs[0], ends, place.layer.name)
-
-
-def _cropping(reader: _Reader, place: _Place) -> str:
-    return reader.builder.crop(place.name, place.inputs[0], _ends(place, "cropping"), place.layer.name)
-
-
-def _ends(place: _Place, key: str) -> tuple[tuple[int, int], ...]:
-    found = place.layer.config[key]
-    if place.layer.kind.endswith("1D"):
-        return (pair(found, 2),)  # type: ignore[return-value]
-    return tuple(pair(axis, 2) for axis in pair_of(found))  # type: ignore[misc]
-
-
-def pair_of(value: Any) -> tuple[Any, ...]:
-    """Keras' argument for two axes: one number for both, or one entry for each."""
-    return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
-
-
-def _merge(kind: str) -> Rule:
-    def add(reader: _Reader, place: _Place) -> str:
-        shapes = {reader.builder.shape_of(name) for name in place.inputs}
-        count = len(place.inputs)
-        if len(shapes) > 1 or count < 2:
-            raise UnsupportedModelError(
-                f"joins shapes {sorted(shapes)}", where=place.where, allowed="two or more tensors of one shape"
-            )
-        if kind == "average" and count & (count - 1):
-            raise UnsupportedModelError(
-                f"the average of {count} tensors has no exact word", where=place.where, allowed="2, 4, 8 … tensors"
-            )
-        made: str = getattr(reader.builder, kind)(place.name, place.inputs, None, place.layer.name)
-        return made
-
-    return add
-
-
-def _concatenate(reader: _Reader, place: _Place) -> str:
-    axis = int(place.layer.config.get("axis", -1))
-    axis = axis if axis < 0 else axis - 1  # Keras counts the samples' axis
-    return reader.builder.concatenate(place.name, place.inputs, axis, None, place.layer.name)
-
-
-def _average_pool(reader: _Reader, place: _Place) -> str:
-    """An average over a power of two places is a depthwise convolution with one power of two."""
-    shape = reader.builder.shape_of(place.inputs[0])
-    whole = place.layer.kind.startswith("Global")
-    size = shape[:-1] if whole else pair(place.layer.config["pool_size"], len(shape) - 1)
-    count = int(np.prod(size))
-    window = Window(size, (1,) * len(size), ((0, 0),) * len(size))
-    if not whole:
-        window = window_of(place.layer, shape, size, place.where)
-    if count & (count - 1) or any(sum(ends) for ends in window.padding):
-        raise UnsupportedModelError(
-            f"the average of {count} values, or one at a padded edge, has no exact word", where=place.where,
-            allowed="windows of 2, 4, 8 … values without padding",
-            hint="QDepthwiseConv2D with a constant quantized kernel",
-        )  # fmt: skip
-    kernel = np.ones((*size, shape[-1]), dtype=np.int64)
-    form = FixedPoint(False, 1 - (count.bit_length() - 1), count.bit_length() - 1)
-    name = f"{place.name}_mean" if whole else place.name
-    node = reader.builder.convolution(
-        name, place.inputs[0], kernel, form, strides=window.strides, padding=window.padding, depthwise=True,
-        layer=place.layer.name,
-    )  # fmt: skip
-    return reader.builder.reshape(place.name, node, (shape[-1],), place.layer.name) if whole else node
-
-
-_RULES: dict[str, Rule] = {
-    "QDense": _dense,
-    "QConv1D": _convolution,
-    "QConv2D": _convolution,
-    "QDepthwiseConv2D": _convolution,
-    "ReLU": _relu,
-    "Flatten": _reshape,
-    "Reshape": _reshape,
-    "Permute": _permute,
-    "ZeroPadding1D": _padding,
-    "ZeroPadding2D": _padding,
-    "Cropping1D": _cropping,
-    "Cropping2D": _cropping,
-    "Concatenate": _concatenate,
-    **{kind: _merge(kind.lower()) for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
-    **{f"{whole}MaxPooling{axes}D": _max_pool for whole in ("", "Global") for axes in (1, 2)},
-    **{f"{whole}AveragePooling{axes}D": _average_pool for whole in ("", "Global") for axes in (1, 2)},
-}

@@ -1,0 +1,250 @@
+"""Each kind of node as a few float instructions on a batch, with the largest integer that can occur in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+
+from toolchain.network.arithmetic import crop, zero_pad
+from toolchain.network.float_words import FLOATS, NoFloatsError, Span, Values
+from toolchain.network.nodes import (
+    Add,
+    Average,
+    Concatenate,
+    Convolution,
+    Crop,
+    Dense,
+    DepthwiseConvolution,
+    Linear,
+    Maximum,
+    Merge,
+    Minimum,
+    Multiply,
+    Node,
+    Permute,
+    Relu,
+    Requantize,
+    Reshape,
+    Scale,
+    Subtract,
+    Table,
+    ZeroPadding,
+)
+
+Step = Callable[[list[Values]], Values]
+#: OpenBLAS computes products of at most so many multiplications in the thread that asks.
+_ONE_THREAD = 1 << 18
+_FEW_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A node's exact value: how to compute it, its span, and the largest integer on the way."""
+
+    step: Callable[[list[Values]], Values]  # may use its inputs, must not change them; a new array unless ``moves``
+    span: Span
+    largest: int
+    moves: bool = False
+
+
+@singledispatch
+def exact_in_floats(node: Node, before: list[Span]) -> Exact:
+    """The value of ``node`` before its format, from inputs within ``before``. Raises NoFloatsError."""
+    raise NoFloatsError
+
+
+@exact_in_floats.register
+def _(node: Relu, before: list[Span]) -> Exact:
+    x = before[0]
+    span = Span(max(x.low, 0), max(x.high, 0), x.fractional_bits)
+    return Exact(lambda inputs: np.maximum(inputs[0], inputs[0].dtype.type(0)), span, x.magnitude)
+
+
+@exact_in_floats.register
+def _(node: Requantize, before: list[Span]) -> Exact:
+    return Exact(lambda inputs: inputs[0], before[0], before[0].magnitude, moves=True)
+
+
+@exact_in_floats.register(Reshape)
+@exact_in_floats.register(Permute)
+@exact_in_floats.register(ZeroPadding)
+@exact_in_floats.register(Crop)
+def _(node: Node, before: list[Span]) -> Exact:
+    x = before[0]
+    span = Span(min(x.low, 0), max(x.high, 0), x.fractional_bits)
+    return Exact(lambda inputs: _move(node, inputs[0]), span, x.magnitude, moves=True)
+
+
+def _move(node: Node, x: Values) -> Values:
+    if isinstance(node, Permute):
+        return np.transpose(x, (0, *(axis + 1 for axis in node.axes)))
+    if isinstance(node, ZeroPadding):
+        return zero_pad(x, ((0, 0), *node.padding, (0, 0)))
+    if isinstance(node, Crop):
+        return crop(x, ((0, 0), *node.cropping, (0, 0)))
+    return x.reshape(len(x), *node.shape)
+
+
+@exact_in_floats.register
+def _(node: Table, before: list[Span]) -> Exact:
+    words, mask = node.words, node.words.size - 1
+    span = Span(int(words.min()), int(words.max()), node.result.fractional_bits)
+    if span.magnitude >= 1 << 53:
+        raise NoFloatsError
+    by_kind = {kind: words.astype(kind) for _, kind in FLOATS}
+
+    def step(inputs: list[Values]) -> Values:
+        return np.asarray(by_kind[inputs[0].dtype.type][inputs[0].astype(np.int64) & mask])
+
+    return Exact(step, span, max(span.magnitude, before[0].magnitude))
+
+
+@exact_in_floats.register
+def _(node: Concatenate, before: list[Span]) -> Exact:
+    factors, spans = _common(before)
+    span = Span(min(x.low for x in spans), max(x.high for x in spans), spans[0].fractional_bits)
+
+    def step(inputs: list[Values]) -> Values:
+        return np.concatenate(_scaled(inputs, factors), axis=node.axis + 1)
+
+    return Exact(step, span, span.magnitude)
+
+
+@exact_in_floats.register
+def _(node: Merge, before: list[Span]) -> Exact:
+    if isinstance(node, Multiply):
+        return _product(before)
+    factors, spans = _common(before)
+    grid = spans[0].fractional_bits
+    lows, highs = [x.low for x in spans], [x.high for x in spans]
+    largest = sum(x.magnitude for x in spans)
+    if isinstance(node, Maximum | Minimum):
+        pick, choose = (np.maximum, max) if isinstance(node, Maximum) else (np.minimum, min)
+        return Exact(_fold(pick, factors), Span(choose(lows), choose(highs), grid), largest)
+    if isinstance(node, Subtract):
+        return Exact(_fold(np.subtract, factors), Span(lows[0] - highs[1], highs[0] - lows[1], grid), largest)
+    if not isinstance(node, Add | Average):
+        raise NoFloatsError
+    grid += len(before).bit_length() - 1 if isinstance(node, Average) else 0
+    return Exact(_fold(np.add, factors), Span(sum(lows), sum(highs), grid), largest)
+
+
+def _common(before: list[Span]) -> tuple[list[int], list[Span]]:
+    """Factors that bring words onto the finest grid, and the spans there."""
+    grid = max(x.fractional_bits for x in before)
+    shifts = [grid - x.fractional_bits for x in before]
+    if max(shifts) > 60:
+        raise NoFloatsError
+    spans = [Span(x.low << shift, x.high << shift, grid) for x, shift in zip(before, shifts, strict=True)]
+    return [1 << shift for shift in shifts], spans
+
+
+def _scaled(inputs: list[Values], factors: list[int]) -> list[Values]:
+    return [x if factor == 1 else x * x.dtype.type(factor) for x, factor in zip(inputs, factors, strict=True)]
+
+
+def _fold(operation: Callable[..., Values], factors: list[int]) -> Step:
+    def step(inputs: list[Values]) -> Values:
+        first, *rest = _scaled(inputs, factors)
+        total = operation(first, rest[0])
+        for x in rest[1:]:
+            operation(total, x, out=total)
+        return total
+
+    return step
+
+
+def _product(before: list[Span]) -> Exact:
+    span = before[0]
+    for x in before[1:]:
+        corners = [a * b for a in (span.low, span.high) for b in (x.low, x.high)]
+        span = Span(min(corners), max(corners), span.fractional_bits + x.fractional_bits)
+    largest = 1
+    for x in before:
+        largest *= max(x.magnitude, 1)
+    return Exact(_fold(np.multiply, [1] * len(before)), span, largest)
+
+
+@exact_in_floats.register(Dense)
+@exact_in_floats.register(Convolution)
+@exact_in_floats.register(DepthwiseConvolution)
+@exact_in_floats.register(Scale)
+def _(node: Linear, before: list[Span]) -> Exact:
+    x, grid = before[0], before[0].fractional_bits + node.kernel_format.fractional_bits
+    common, bias = grid, np.zeros(node.kernel.shape[-1], dtype=object)
+    if node.bias is not None and node.bias_format is not None:
+        common = max(grid, node.bias_format.fractional_bits)
+        bias = node.bias.astype(object) << (common - node.bias_format.fractional_bits)
+    # On a bias grid finer than the products', these are multiplied up by the kernel.
+    kernel = node.kernel.astype(object) << (common - grid)
+    alone = isinstance(node, Scale)
+    columns = kernel.reshape(1, -1) if alone else kernel.reshape(-1, kernel.shape[-1])
+    positive, negative = np.maximum(columns, 0), np.minimum(columns, 0)
+    # Places in the padding are zero, so both ends include it.
+    low, high = min(x.low, 0), max(x.high, 0)
+    lows = (positive * low + negative * high).sum(axis=0) + bias
+    highs = (positive * high + negative * low).sum(axis=0) + bias
+    largest = int(max(np.abs(columns).sum(axis=0) * x.magnitude + np.abs(bias), default=0))
+    largest = max(largest, int(np.abs(columns).max(initial=0)), x.magnitude)
+    if largest >= 1 << 53:
+        raise NoFloatsError
+    span = Span(int(lows.min()), int(highs.max()), common)
+    by_kind = {kind: (kernel.astype(kind), bias.astype(kind)) for _, kind in FLOATS}
+    multiply, add = _multiplier(node), bool(bias.any())
+
+    def step(inputs: list[Values]) -> Values:
+        weights, offset = by_kind[inputs[0].dtype.type]
+        total = multiply(inputs[0], weights)
+        if add:
+            total += offset
+        return total
+
+    return Exact(step, span, largest)
+
+
+def _multiplier(node: Linear) -> Callable[[Values, Values], Values]:
+    if isinstance(node, Scale):
+        return lambda x, kernel: x * kernel
+    if isinstance(node, Dense):
+        return _matmul
+    assert isinstance(node, Convolution | DepthwiseConvolution)
+    axes = len(node.strides)
+    window, places = node.kernel.shape[:axes], node.shape[:-1]
+
+    def taps(x: Values) -> list[tuple[tuple[int, ...], Values]]:
+        padded = zero_pad(x, ((0, 0), *node.padding, (0, 0))) if any(map(any, node.padding)) else x
+        found = []
+        for tap in np.ndindex(*window):
+            starts = [t * d for t, d in zip(tap, node.dilation, strict=True)]
+            cuts = [slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, node.strides, places, strict=True)]
+            found.append((tap, padded[(slice(None), *cuts)]))
+        return found
+
+    def depthwise(x: Values, kernel: Values) -> Values:
+        total = np.zeros((len(x), *node.shape), dtype=x.dtype)
+        for tap, part in taps(x):
+            total += part * kernel[tap]
+        return total
+
+    def full(x: Values, kernel: Values) -> Values:
+        patches = np.empty((len(x), *places, *window, x.shape[-1]), dtype=x.dtype)
+        for tap, part in taps(x):
+            patches.reshape(len(x), *places, -1, x.shape[-1])[..., np.ravel_multi_index(tap, window), :] = part
+        return _matmul(patches.reshape(len(x), *places, -1), kernel.reshape(-1, kernel.shape[-1]))
+
+    return depthwise if isinstance(node, DepthwiseConvolution) else full
+
+
+def _matmul(x: Values, kernel: Values) -> Values:
+    """All rows in one product, or in parts so small that the BLAS starts no threads of its own beside ours."""
+    flat, (n_in, n_out) = x.reshape(-1, x.shape[-1]), kernel.shape
+    rows = _ONE_THREAD // max(n_in * n_out, 1)
+    if rows < _FEW_ROWS or rows >= len(flat):
+        return np.asarray(flat @ kernel).reshape(*x.shape[:-1], n_out)
+    total = np.empty((len(flat), n_out), dtype=x.dtype)
+    for start in range(0, len(flat), rows):
+        np.matmul(flat[start : start + rows], kernel, out=total[start : start + rows])
+    return total.reshape(*x.shape[:-1], n_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,9 +37,40 @@ def walk_forward(
     folder = file.parent / "build" / "study"
     (folder / "walk_forward.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
     (folder / "walk_forward.html").write_text(render(found), encoding="utf-8")
-    sys.stderr.write(f"{verdict(found)}\npage: {folder / 'walk_forward.html'}\n")
+    _finish(verdict(found), folder / "walk_forward.html", found.model_dump_json(indent=1), as_json)
+
+
+@study.command()
+def paper(
+    project: Annotated[str, typer.Argument(help="a project that forecasts prices")] = "spx_forecast",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="how many: project.seed and the numbers after it")] = 5,
+    scaling: Annotated[bool, typer.Option(help="also execution time and peak memory to 20,000 days")] = True,
+    target: TargetName = "alveo_u250",
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """The paper's study: pruning by weight magnitude, original against compact, persistence beside them."""
+    from toolchain.project import load_project
+    from toolchain.study import charts, paper_page
+    from toolchain.study.paper import build_trials, measure_trial, summarize
+
+    file = find_project(project)
+    given = tuple(overrides or ())
+    first = load_project(file, given)
+    trials = build_trials(file, given, range(first.seed, first.seed + seeds), target, _say)
+    found = summarize(first.name, trials, measure_trial(trials[0], _say) if scaling else ())
+    folder = file.parent / "build" / "study"
+    (folder / "paper.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    (folder / "paper.html").write_text(paper_page.render(found, trials), encoding="utf-8")
+    for name, figure in paper_page.figures(found, trials).items():
+        (folder / f"paper_{name}.svg").write_text(charts.as_file(figure), encoding="utf-8")
+    _finish(paper_page.verdict(found), folder / "paper.html", found.model_dump_json(indent=1), as_json)
+
+
+def _finish(verdict: str, page: Path, document: str, as_json: bool) -> None:
+    sys.stderr.write(f"{verdict}\npage: {page}\n")
     if as_json:
-        sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+        sys.stdout.write(document + "\n")
 
 
 def _say(text: str) -> None:

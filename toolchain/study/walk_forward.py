@@ -19,6 +19,7 @@ from toolchain.pipeline import Request, run
 from toolchain.project import Project, load_project
 from toolchain.results import DataResult, EstimateResult, FloatArray, ModelResult, Part, QuantizeResult, Samples
 from toolchain.study.folds import Fold, folds_of
+from toolchain.study.outputs import integer_outputs
 from toolchain.study.statistics import terciles
 from toolchain.target import load_target
 
@@ -89,7 +90,7 @@ def _trial(plan: Plan, fold: Fold, seed: int) -> Trial:
     samples = load(data)
     dense = np.load(trained.folder / "predictions.npy")
     return Trial(
-        fold, seed, data, samples.test, dense, _integer_outputs(quantized, samples),
+        fold, seed, data, samples.test, dense, integer_outputs(quantized, samples.test),
         _baselines(data, samples), terciles(volatility(data, samples.test), volatility(data, samples.train)),
         _products(trained), _products(quantized), estimate,
     )  # fmt: skip
@@ -105,15 +106,6 @@ def volatility(data: DataResult, part: Part) -> FloatArray:
         return np.asarray(part.x[:, returns].std(axis=1))
     price = part.x.reshape(len(part.x), -1) * data.y_scale + data.y_offset
     return np.asarray((price[:, 1:] / price[:, :-1] - 1).std(axis=1))
-
-
-def _integer_outputs(quantized: QuantizeResult, samples: Samples) -> FloatArray:
-    from toolchain.network import interpreter, storage
-
-    network = storage.load(quantized.folder / "network.fpn")
-    (port,) = network.inputs
-    found = interpreter.run(network, {port.name: port.result.words_of(samples.test.x)})[network.outputs[0]]
-    return np.asarray(network[network.outputs[0]].result.values_of(found)).reshape(len(samples.test.x), -1)
 
 
 def _baselines(data: DataResult, samples: Samples) -> dict[str, FloatArray]:

@@ -207,3 +207,14 @@ def test_what_changes_nothing_is_no_layer() -> None:
     assert [layer["class_name"] for layer in names] == [
         "InputLayer", "FixedPointQuantizer", "Reshape", "Activation", "FixedPointQuantizer",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["layer3_out", "w2", "config5", "X"])
+def test_a_port_called_like_a_variable_of_hls4ml_gets_another_name(name: str) -> None:
+    """The other layers keep theirs; ``toolchain selftest`` draws such names, so that g++ sees them."""
+    b = NetworkBuilder("n")
+    x = b.input(name, (2,), FixedPoint(True, 2, 3))
+    network = b.build((b.dense("d", x, np.array([[1], [2]]), FixedPoint(True, 2, 0)),))
+    lowered = lower(network, "io_parallel")
+    assert lowered.inputs == [name if name == "X" else f"{name}_in0"]
+    assert lowered.names[0] == lowered.inputs[0]

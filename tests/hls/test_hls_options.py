@@ -96,3 +96,15 @@ def test_distributed_arithmetic_has_a_type_for_each_output() -> None:
     assert resolve(network, HlsSection(), FPGA).layers
     with pytest.raises(UnsupportedModelError, match="rounds away more bits"):
         resolve(network, HlsSection(strategy="distributed_arithmetic"), FPGA)
+
+
+def test_a_zero_of_generated_adders_is_not_rounded_beyond_its_one_bit() -> None:
+    """C++ would abort: the generated code gives it the type ap_ufixed<1, 0>."""
+    b = NetworkBuilder("n")
+    x = b.input("x", (2,), FixedPoint(True, 7, 0))
+    kernel = np.array([[3, 0], [1, 0]])
+    result = FixedPoint(True, 8, -2, Rounding.RND_CONV, Overflow.SAT)
+    network = b.build((b.dense("d", x, kernel, FixedPoint(True, 3, 0), None, None, result),))
+    assert resolve(network, HlsSection(), FPGA).layers
+    with pytest.raises(UnsupportedModelError, match="always zero"):
+        resolve(network, HlsSection(strategy="distributed_arithmetic"), FPGA)

@@ -17,7 +17,7 @@ from toolchain.selftest.models import general, judge_together, run_models
 
 @pytest.mark.slow  # two minutes of two cores
 def test_forty_random_models_are_exact_or_refused() -> None:
-    found = run_models(40, seed=20, samples=1000, jobs=2)
+    found = run_models(range(40), seed=20, samples=1000, jobs=2)
     assert found.models == 40 == found.exact + found.approximate + found.refused + found.wrong
     assert found.failures == ()
     assert found.refused <= 4, found.refusals
@@ -76,3 +76,9 @@ def test_the_command_prints_the_counts() -> None:
     found = json.loads(done.stdout)
     assert found["models"] == 2 == found["exact"] + found["refused"]
     assert (found["approximate"], found["wrong"], found["seed"]) == (0, 0, 3)
+
+
+def test_one_model_of_a_seed_can_be_tried_alone() -> None:
+    done = run_toolchain("selftest", "--only", "5", "--seed", "3", "--samples", "60", "--jobs", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["models"] == 1

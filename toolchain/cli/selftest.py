@@ -31,6 +31,7 @@ def selftest(
         int, typer.Option("--samples", min=50, help="input vectors for each model, corners among them")
     ] = 1000,
     jobs: Annotated[int, typer.Option("--jobs", min=0, help="processes; 0: one for each core")] = 0,
+    only: Annotated[list[int] | None, typer.Option("--only", min=0, help="only model K (repeatable)")] = None,
     keep: Annotated[Path | None, typer.Option("--keep", help="folder for the projects of wrong models")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,14 +39,14 @@ def selftest(
     from toolchain.selftest.models import run_models
     from toolchain.selftest.mutants import run_mutants
 
-    models = models or (0 if mutants else 40)
+    numbers = list(only or range(models or (0 if mutants else 40)))
     jobs = jobs or os.cpu_count() or 1
     display = Display(sys.stderr.isatty())
     document: dict[str, Any] = {}
     problems: list[BitMismatchError] = []
     try:
-        if models:
-            tried = run_models(models, seed, samples, jobs, keep, _telling(display))
+        if numbers:
+            tried = run_models(numbers, seed, samples, jobs, keep, _telling(display))
             document |= tried.model_dump(mode="json")
             problems += _wrong(tried)
         if mutants:

@@ -72,6 +72,11 @@ def admit(network: FixedPointNetwork) -> None:
             raise refuse(node, f"a table of {node.words.size} words", f"at most {LARGEST_TABLE}: a narrower input")
 
 
+def port_name(node: Input) -> str:
+    """The name of an input port in C++: the node's own unless hls4ml has a variable or type of that name."""
+    return f"{node.name}_in0" if _VARIABLE.fullmatch(node.name.lower()) else node.name
+
+
 def refuse(node: Node, problem: str, allowed: str) -> UnsupportedModelError:
     """The error for ``node``."""
     return UnsupportedModelError(problem, where=f"layer '{node.layer or node.name}'", allowed=allowed)
@@ -92,8 +97,6 @@ def _check_names(network: FixedPointNetwork) -> None:
         plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", node.name) and "__" not in node.name
         if not plain or low in _KEYWORDS.split() or _TAKEN.fullmatch(low) or re.search(r"_cpy\d*$", low):
             raise refuse(node, f"the name {node.name!r} cannot stand in C++", rule)
-        if isinstance(node, Input) and _VARIABLE.fullmatch(low):
-            raise refuse(node, f"the input name {node.name!r} is one of hls4ml's own variables", "another name")
         if low in seen:
             raise refuse(node, f"the name {node.name!r} stands twice but for its case", "different names")
         seen[low] = node.name

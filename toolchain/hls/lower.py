@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolchain.hls.admission import admit
+from toolchain.hls.admission import admit, port_name
 from toolchain.hls.layers import Layer, plain
 from toolchain.hls.lowered import Lowered
 from toolchain.hls.operators import keeps_order, lower_node
@@ -15,7 +15,7 @@ _READERS = 7
 def lower(network: FixedPointNetwork, io_type: str) -> Lowered:
     """The layer list of ``network``. Raises UnsupportedModelError for what hls4ml cannot do exactly."""
     admit(network)
-    lowered = Lowered(io_type, inputs=[node.name for node in network.inputs])
+    lowered = Lowered(io_type, inputs=[port_name(node) for node in network.inputs])
     at_ports = _reshapes_at_ports(network)
     for node in network.nodes:
         x = node.inputs[0] if node.inputs else ""
@@ -58,7 +58,7 @@ def _lower_outputs(network: FixedPointNetwork, lowered: Lowered) -> None:
     read = {x for layer in lowered.layers for x in layer.get("inputs", [])}
     for number, name in enumerate(network.outputs):
         end = lowered.ends[name]
-        passes = any(end == lowered.ends[port] for port in lowered.inputs)
+        passes = any(end == lowered.ends[port.name] for port in network.inputs)
         if end in read or end in lowered.outputs or name in lowered.flattened or passes:
             end = lowered.hand_on(name, f"{name}_port{number}")
         lowered.outputs.append(end)

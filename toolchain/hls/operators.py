@@ -8,7 +8,7 @@ from functools import singledispatch
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import Overflow, Rounding
 from toolchain.hls import layers
-from toolchain.hls.admission import refuse
+from toolchain.hls.admission import port_name, refuse
 from toolchain.hls.layers import Layer, plain
 from toolchain.hls.lowered import Lowered
 from toolchain.network.nodes import (
@@ -66,8 +66,9 @@ def lower_node(node: Node, network: FixedPointNetwork, lowered: Lowered) -> list
 def _(node: Input, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     # The port's words are in the format already: the quantizer only tells hls4ml their range, it makes no hardware.
     form = node.result.with_modes(Rounding.TRN, Overflow.WRAP)
-    port = {"class_name": "InputLayer", "name": node.name, "input_shape": list(node.shape)}
-    return [port, layers.quantizer(node, form, f"{node.name}_format", node.name)]
+    port = port_name(node)
+    layer = {"class_name": "InputLayer", "name": port, "input_shape": list(node.shape)}
+    return [layer, layers.quantizer(node, form, f"{node.name}_format", port)]
 
 
 @lower_node.register

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.errors import ProjectError, nearest
-from toolchain.hls.admission import check_rounding
+from toolchain.fixed_point import Rounding
+from toolchain.hls.admission import check_rounding, refuse
 from toolchain.hls.layers import hardware_kernel
 from toolchain.hls.sufficiency import elements, exact_bounds
-from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Scale
+from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Node, Scale
+from toolchain.network.ranges import Range
 from toolchain.project import HlsSection
 from toolchain.results import HlsLayerOptions
 from toolchain.target import Fpga
@@ -55,12 +57,23 @@ def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsO
     by_bits = [layer.name for layer in layers if layer.strategy == "distributed_arithmetic"]
     bounds = exact_bounds(network) if by_bits else {}
     for name in by_bits:  # each output has a type of its own there
+        _check_generated_zeros(network[name], bounds[name])
         for element in elements(bounds[name]):
             check_rounding(network[name], element)
     return HlsOptions(
         section.backend, section.io_type, fpga.part, section.clock_period_ns or fpga.clock_period_ns,
         fpga.clock_uncertainty_percent, layers,
     )  # fmt: skip
+
+
+def _check_generated_zeros(node: Node, exact: Range) -> None:
+    """An output of generated adders that is always zero has one bit, of weight one half: C++ aborts beyond it."""
+    never = bool(((exact.low == 0) & (exact.high == 0)).any())
+    if never and node.result.rounding is not Rounding.TRN and node.result.fractional_bits < 0:
+        raise refuse(
+            node, f"an output that is always zero, rounded to {node.result} under distributed_arithmetic",
+            "fractional bits, no rounding, or another strategy",
+        )  # fmt: skip
 
 
 def _layer(node: Linear, section: HlsSection) -> HlsLayerOptions:

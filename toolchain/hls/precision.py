@@ -57,8 +57,8 @@ def correct_precisions(graph: Any, lowered: Lowered, network: FixedPointNetwork)
     To be called when its exact-precision pass is done and no code is generated yet.
     """
     bounds = exact_bounds(network)
-    for node in network.inputs:  # words enter in this very format
-        port = graph.graph[node.name]
+    for node, name in zip(network.inputs, lowered.inputs, strict=True):  # words enter in this very format
+        port = graph.graph[name]
         plain = node.result.with_modes(Rounding.TRN, Overflow.WRAP)
         _set_result(port, _precision(plain, port.get_output_variable().type.precision))
     _keep_every_bit(graph, find_places(graph, lowered, network), network, bounds)

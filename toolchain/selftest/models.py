@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -53,22 +53,22 @@ class ModelsResult(Record):
 
 
 def run_models(
-    models: int, seed: int, samples: int = 1000, jobs: int = 2, keep: Path | None = None,
+    numbers: Sequence[int], seed: int, samples: int = 1000, jobs: int = 2, keep: Path | None = None,
     progress: Progress = no_progress,
 ) -> ModelsResult:  # fmt: skip
-    """Try models 0 to ``models - 1`` of ``seed`` on ``samples`` vectors each. Wrong ones are stored in ``keep``."""
+    """Try the models ``numbers`` of ``seed`` on ``samples`` vectors each. Wrong ones are stored in ``keep``."""
     trials: list[Trial] = []
-    for found in _batches(models, seed, samples, jobs, keep):
+    for found in _batches(list(numbers), seed, samples, jobs, keep):
         trials += found
         wrong = sum(trial.verdict == "wrong" for trial in trials)
-        progress(f"models ({wrong} wrong)", len(trials), models)
+        progress(f"models ({wrong} wrong)", len(trials), len(numbers))
     return _count(sorted(trials, key=lambda trial: trial.number), seed, samples)
 
 
-def _batches(models: int, seed: int, samples: int, jobs: int, keep: Path | None) -> Iterator[list[Trial]]:
+def _batches(numbers: list[int], seed: int, samples: int, jobs: int, keep: Path | None) -> Iterator[list[Trial]]:
     # Backends cannot share a program, so a batch of mixed models becomes two: 2 x BATCH models at a time.
-    size = max(1, min(2 * BATCH, -(-models // jobs)))
-    parts = [list(range(start, min(start + size, models))) for start in range(0, models, size)]
+    size = max(1, min(2 * BATCH, -(-len(numbers) // jobs)))
+    parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
     if jobs == 1:
         for part in parts:
             yield try_models(part, seed, samples, keep)

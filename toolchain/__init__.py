@@ -38,6 +38,15 @@ class Build:
         for problem in self.problems:
             raise problem
 
+    def __repr__(self) -> str:
+        found, estimate = self.report.bit_accuracy, self.report.estimate
+        parts = [f"{found.verdict}, {found.words:,} words" if found else "no verdict"]
+        if estimate is not None:
+            parts.append(
+                f"DSP {estimate.dsp.value:.0f}, LUT {estimate.lut.value:.0f}, {estimate.latency_ns.value:.0f} ns"
+            )
+        return f"<Build {self.report.project} for {self.report.target.name}: {'; '.join(parts)}; {self.folder}>"
+
     def _repr_html_(self) -> str:
         from toolchain.report.notebook import html_table
 

@@ -49,8 +49,11 @@ def _check_model(path: Path, as_json: bool) -> None:
     file = read_keras_file(path)
     found = judge(file.wiring, str(path))
     problems = check_wiring(file.wiring, str(path))
+    names, kinds = (
+        max(len(text) for text in column) + 2 for column in zip(*((i.layer, i.kind) for i in found), strict=True)
+    )
     for item in found:
-        line = f"{item.layer:<24}{item.kind:<24}{item.status:<15}{item.reason}"
+        line = f"{item.layer:<{names}}{item.kind:<{kinds}}{item.status:<15}{item.reason}"
         sys.stderr.write(line.rstrip() + (f"; instead: {item.instead}" if item.instead else "") + "\n")
     refused = sum(item.status == "refused" for item in found)
     sys.stderr.write(f"{path}: {len(found)} layers, {refused} refused\n")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.errors import UnsupportedModelError
+from toolchain.model.equivalents import without_wrappers
 from toolchain.model.graph import Array, Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.keras_graph import output_shapes
 from toolchain.model.names import free_name
@@ -43,6 +44,7 @@ def inference_graph(graph: Graph) -> Graph:
         out: call.inputs[0] for call, layer, out in graph.walk()
         if layer.kind in TRAINING_ONLY or (layer.kind == "Activation" and activation_of(layer) == "linear")
     }  # fmt: skip
+    graph = without_wrappers(graph)
     _check_axes(graph)
     graph = split_activations(graph.without_calls(gone) if gone else graph)
     while True:

@@ -217,6 +217,8 @@ def _layer(model: Any, wired: WiredLayer, inputs: Mapping[str, Any], where: str)
         tensor = inputs[wired.name]
         kind = getattr(tensor.dtype, "name", tensor.dtype)
         return Layer(wired.name, wired.kind, {"shape": tuple(tensor.shape[1:]), "dtype": str(kind)})
+    if wired.operation:
+        return Layer(wired.name, wired.kind, wired.config)
     owner = model
     for name in wired.path:
         owner = owner.get_layer(name)
@@ -234,6 +236,8 @@ def _translated(wired: WiredLayer, where: str) -> dict[str, Any]:
     known = _layer_class(wired.kind)
     if known is None:
         raise UnsupportedModelError(f"{wired.kind} is not a layer of tf_keras or QKeras", where=where)
+    if wired.kind in ("TimeDistributed", "Bidirectional"):
+        return _translated_wrapper(wired, where)
     allowed = {"name", "trainable", "dtype"}
     for base in known.__mro__:
         if "__init__" in vars(base):
@@ -243,6 +247,16 @@ def _translated(wired: WiredLayer, where: str) -> dict[str, Any]:
     config = {key: _plain(value) for key, value in wired.config.items() if key in kept}
     if wired.kind == "MultiHeadAttention":
         config |= {"query_shape": None, "key_shape": None, "value_shape": None}  # what tf_keras' from_config asks for
+    return {**config, "name": wired.name}
+
+
+def _translated_wrapper(wired: WiredLayer, where: str) -> dict[str, Any]:
+    config = {key: wired.config[key] for key in ("merge_mode", "trainable") if key in wired.config}
+    for key in ("layer", "backward_layer"):
+        inner = wired.config.get(key)
+        if isinstance(inner, Mapping):
+            inside = WiredLayer(str(inner["config"]["name"]), str(inner["class_name"]), inner["config"], ())
+            config[key] = {"class_name": inside.kind, "config": _translated(inside, where)}
     return {**config, "name": wired.name}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolchain.errors import ToolchainError, UnsupportedModelError
+from toolchain.model.equivalents import MERGE_MODES
 from toolchain.model.names import check_name
 from toolchain.model.wiring import Wiring
 
@@ -52,6 +53,12 @@ def _rules() -> dict[str, Rule]:
             "folded into the layer beside it, or a product and a sum for each channel",
         ),
         "Embedding": Rule("exact", {"mask_zero": (False,)}),
+        "Normalization": Rule("rewritten", {"invert": (False,)}, "a product and a sum, folded if it can be"),
+        "Rescaling": Rule("rewritten", {}, "a product and a sum, folded if it can be"),
+        "TimeDistributed": Rule("rewritten", {}, "the layer within, which works on every step"),
+        "Bidirectional": Rule(
+            "rewritten", {"merge_mode": tuple(MERGE_MODES)}, "two recurrent layers, one backwards, and a merge"
+        ),
     }  # fmt: skip
     for kind in ("ReLU", "Activation"):
         rules[kind] = Rule("exact", {})
@@ -81,6 +88,8 @@ def _rules() -> dict[str, Rule]:
 
 RULES = _rules()
 SUPPORTED = tuple(sorted(kind for kind, rule in RULES.items() if rule.status != "training only"))
+#: What a wrapper may hold.
+_WITHIN = {"TimeDistributed": ("Dense",), "Bidirectional": ("SimpleRNN", "LSTM", "GRU")}
 #: What to use instead of a layer that is refused.
 _INSTEAD = {
     "Lambda": "standard layers",
@@ -92,8 +101,6 @@ _INSTEAD = {
     "QBatchNormalization": "QDense or QConv2D, with the normalization folded into its weights",
     "PReLU": "LeakyReLU",
     "UpSampling2D": "Conv2D with fewer strides",
-    "Bidirectional": "two recurrent layers, one with go_backwards, and Concatenate",
-    "TimeDistributed": "Dense, which works on every step anyway",
 }
 
 
@@ -115,7 +122,8 @@ def judge(wiring: Wiring, where: str) -> list[Judgement]:
     for name, layer in wiring.layers.items():
         problems = check_layer(layer.kind, dict(layer.config), where, final=name in outputs)
         if problems:
-            hint = problems[0].hint or problems[0].allowed
+            known = layer.kind in RULES  # else ``allowed`` is the list of all layers: said once, by the error
+            hint = problems[0].hint or (problems[0].allowed if known else "")
             found.append(Judgement(name, layer.kind, "refused", "; ".join(item.problem for item in problems), hint))
         else:
             found.append(_accepted(name, layer.kind, layer.config, name in outputs))
@@ -134,6 +142,34 @@ def _accepted(name: str, kind: str, config: Mapping[str, Any], final: bool) -> J
     return Judgement(name, kind, rule.status, rule.note)
 
 
+def _check_within(kind: str, config: Mapping[str, Any], where: str) -> list[ToolchainError]:
+    """A wrapper's layer: its kind and its own options."""
+    problems: list[ToolchainError] = []
+    for key in ("layer", "backward_layer"):
+        inner = config.get(key)
+        if key == "backward_layer" and inner is None:
+            continue
+        if not isinstance(inner, Mapping) or inner.get("class_name") not in _WITHIN[kind]:
+            found = inner.get("class_name") if isinstance(inner, Mapping) else inner
+            problems.append(
+                UnsupportedModelError(f"{kind} of {found}", where=where, allowed=f"{kind} of {_either(_WITHIN[kind])}")
+            )
+            continue
+        problems += check_layer(str(inner["class_name"]), inner["config"], where)
+        if kind == "Bidirectional" and inner["config"].get("return_sequences"):
+            problems.append(
+                UnsupportedModelError(
+                    "Bidirectional with return_sequences turns a sequence round in time, which no operator does",
+                    where=where, allowed="return_sequences = False", hint="a recurrent layer in one direction",
+                )
+            )  # fmt: skip
+    return problems
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(names)
+
+
 def check_wiring(wiring: Wiring, where: str) -> list[ToolchainError]:
     """Every layer that has no exact meaning here, every name that C++ cannot carry."""
     problems: list[ToolchainError] = []
@@ -143,13 +179,14 @@ def check_wiring(wiring: Wiring, where: str) -> list[ToolchainError]:
         place = f"{where}: layer '{name}'"
         problems += check_layer(layer.kind, dict(layer.config), place, final=name in outputs)
         problems += check_name(name, seen, place)
-    if not problems and not any(layer.kind.lstrip("Q") in _WITH_KERNELS for layer in wiring.layers.values()):
+    if not problems and not any(layer.kind.removeprefix("Q") in _WITH_KERNELS for layer in wiring.layers.values()):
         problems.append(UnsupportedModelError("has no Dense or convolution", where=where))
     return problems
 
 
 _WITH_KERNELS = (
     "Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
+    "SimpleRNN", "LSTM", "GRU", "Bidirectional", "TimeDistributed",
 )  # fmt: skip
 
 
@@ -163,6 +200,10 @@ def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = 
             UnsupportedModelError(f"{kind} is not supported", where=where, allowed=allowed, hint=_INSTEAD.get(kind, ""))
         ]
     problems: list[ToolchainError] = []
+    if kind in _WITHIN:
+        problems += _check_within(kind, config, where)
+    if kind == "InputLayer":
+        problems += _check_shape(config, where)
     if not kind.startswith("Q"):
         problems += check_activation(config.get("activation"), where, final)
         problems += check_activation(config.get("recurrent_activation"), where)
@@ -179,6 +220,18 @@ def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = 
                 UnsupportedModelError(f"{key} = {value!r} is not supported", where=where, allowed=f"{key} = {shown}")
             )
     return problems
+
+
+def _check_shape(config: Mapping[str, Any], where: str) -> list[ToolchainError]:
+    shape = config.get("batch_shape") or config.get("batch_input_shape")
+    if not isinstance(shape, (list, tuple)) or None not in shape[1:]:
+        return []
+    return [
+        UnsupportedModelError(
+            f"takes samples of shape {tuple(shape[1:])}: hardware has a fixed length", where=where,
+            allowed="a number for every axis but the samples'", hint="build the model on keras.Input((20, 4)), say",
+        )
+    ]  # fmt: skip
 
 
 def activation_name(found: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.model.graph import Call, Tensor, map_tensors
+from toolchain.model.operations import as_layer, is_operation
 
 MODELS = ("Sequential", "Functional", "Model")
 
@@ -23,6 +24,7 @@ class WiredLayer:
     kind: str
     config: Mapping[str, Any]
     path: tuple[str, ...]
+    operation: bool = False  # it stands for a bare operation: the model has no layer of this name
 
 
 @dataclass
@@ -53,7 +55,9 @@ class Wiring:
     def call(self, path: tuple[str, ...], item: Mapping[str, Any], arguments: Any, keywords: Any) -> Tensor:
         """Add one call and return its first output."""
         name = self.name_of(path)
-        self.layers.setdefault(name, WiredLayer(name, str(item["class_name"]), item["config"], path))
+        self.layers.setdefault(
+            name, WiredLayer(name, str(item["class_name"]), item["config"], path, is_operation(item))
+        )
         number = sum(call.layer == name for call in self.calls)
         given = {key: value for key, value in keywords.items() if value is not None}  # Keras 3 writes mask = None
         self.calls.append(Call(name, tuple(arguments), given))
@@ -188,6 +192,7 @@ def _apply(
     if item["class_name"] in MODELS:
         inputs = list(_leaves(given))
         return _model(wiring, item["class_name"], item["config"], inner, inputs, where)
+    item, given = as_layer(item, given)
     return wiring.call(inner, item, *given)
 
 

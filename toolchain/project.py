@@ -115,8 +115,15 @@ class PruneSection(Section):
     percentile: float | None = Field(
         None, ge=0, lt=100, description="one_shot: keep |w| > P_percentile of each kernel, instead of final_sparsity"
     )
-    structured_sparsity: Fraction = Field(0.0, description="fraction of neurons/filters removed from every group")
-    criterion: Literal["l1", "l2"] = Field("l2", description="importance of a neuron or filter: norm of its weights")
+    structured_sparsity: Fraction = Field(
+        0.0, description="fraction of the units of every family of coupled layers that is cut out; of the branches"
+    )
+    granularity: Literal["unit", "neuron", "filter", "head", "layer"] = Field(
+        "unit", description="what is cut: every kind of unit, one kind, attention heads, or whole residual branches"
+    )
+    criterion: Literal["l1", "l2", "activation", "redundancy", "taylor", "batch_norm", "hardware"] = Field(
+        "l2", description="importance of a unit: norm of its weights, mean activation, uncorrelated activation, …"
+    )
     schedule: Literal["polynomial", "constant", "linear", "cubic", "exponential"] = Field(
         "polynomial", description="gradual: how sparsity grows"
     )
@@ -316,7 +323,10 @@ def _override(table: dict[str, Any], text: str) -> None:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise ProjectError(f"{part!r} is not a section", where=f"--set {text}")
-    table[path[-1]] = parsed
+    if value.strip():
+        table[path[-1]] = parsed
+    else:
+        table.pop(path[-1], None)  # --set prune.power= : the default again
 
 
 def explain(schema: type[BaseModel], error: ValidationError, where: str) -> list[ProjectError]:

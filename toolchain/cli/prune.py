@@ -37,13 +37,15 @@ def prune(
     import json
 
     from toolchain.pipeline import run
-    from toolchain.prune.structured import plan_of_file
-    from toolchain.results import ModelResult
+    from toolchain.prune.structured import plan_of_files
+    from toolchain.results import DataResult, ModelResult
 
     request = replace(request_for(project, target, given, "train", restore), store=store)
-    trained = run(request).get("train", ModelResult)
+    outcome = run(request)
+    data, trained = outcome.get("data", DataResult), outcome.get("train", ModelResult)
+    assert data is not None
     assert trained is not None
-    found = plan_of_file(trained.folder / "model.keras", request.project.prune)
+    found = plan_of_files(data, trained, request.project.prune)
     request.output_folder.mkdir(parents=True, exist_ok=True)
     file = request.output_folder / "prune_plan.json"
     found.save(file)

@@ -17,6 +17,7 @@ from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import Mask, kernel_variables, with_weights_of
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.model.training import Loss
+from toolchain.prune.losses import mean_loss
 from toolchain.results import Part, Samples
 
 #: All weights of a network, in Keras' order.
@@ -161,13 +162,7 @@ class MaskedTraining:
         return sums
 
     def _loss(self, y: Any, outputs: Any) -> Any:
-        tf = self.tf
-        outputs = tf.reshape(outputs, tf.shape(y))
-        if self.loss_name == "mse":
-            return tf.reduce_mean(tf.square(y - outputs))
-        if self.loss_name == "binary_crossentropy":
-            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, outputs))
-        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, outputs))
+        return mean_loss(self.loss_name, y, outputs)
 
     def _taught_loss(self, y: Any, outputs: Any, taught: Any, shares: Any) -> Any:
         tf, heat = self.tf, shares[1]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from toolchain.errors import ProjectError, ToolchainError, nearest
 from toolchain.project import PruneSection
+from toolchain.prune.options import unused
 
 
 def check(section: PruneSection, layers: tuple[str, ...]) -> list[ToolchainError]:
-    """Names in ``skip`` and ``sparsities`` that are none of ``layers``, the model's layers with kernels."""
+    """Options without effect; names in ``skip`` and ``sparsities`` that are none of ``layers``, those with kernels."""
     named = [(name, "skip") for name in section.skip] + [(name, "sparsities") for name in section.sparsities]
     problems: list[ToolchainError] = [
         ProjectError(
@@ -18,4 +19,4 @@ def check(section: PruneSection, layers: tuple[str, ...]) -> list[ToolchainError
     ]
     both = sorted(set(section.skip) & set(section.sparsities))
     problems += [ProjectError(f"'{name}' is in skip too", where="[prune] sparsities") for name in both]
-    return problems
+    return unused(section) + problems

@@ -20,7 +20,9 @@ from toolchain.model.tensorflow import seed_everything
 from toolchain.project import PruneSection
 from toolchain.prune import masks, measure, preflight
 from toolchain.prune.fine_tuning import fine_tune
+from toolchain.prune.masked_training import MaskedTraining, Run, Teacher
 from toolchain.prune.structured import cut, removed_groups
+from toolchain.prune.unit_scores import Evidence
 from toolchain.prune.weights import Pruned, prune_by_strategy
 from toolchain.results import DataResult, Job, ModelResult, PruneMeasures, PruneResult, Samples
 
@@ -39,7 +41,7 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     """
     seed_everything(job.seed)
     samples = load_samples(data)
-    graph = load_graph(model.folder / "model.keras")
+    graph = unfolded = load_graph(model.folder / "model.keras")
     if not is_quantized(graph):  # a QKeras model is taken as it is
         graph = plain_graph(inference_graph(graph))
     for problem in preflight.check(section, tuple(key.split("/")[0] for key in kernels_of(graph))):
@@ -50,10 +52,10 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         learning_rate=model.learning_rate * section.learning_rate_factor, loss=model.loss,
     )  # fmt: skip
     graph, pruning = prune_by_strategy(graph, data, samples, section, plan, job)
-    graph = cut(graph, section)
+    graph = cut(graph, section, Evidence(samples.train, model.loss, unfolded))
     removed = removed_groups(before, graph)
     if removed:
-        graph = fine_tune(graph, samples, _after_cutting(section, plan), job)
+        graph = _after_cutting(before, graph, samples, section, plan, job)
     _check_alive(before, graph, samples)
     keras_model = build_keras(graph)
     training.compile_model(keras_model, plan, len(samples.train.x))
@@ -71,13 +73,22 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     )  # fmt: skip
 
 
-def _after_cutting(section: PruneSection, plan: training.Training) -> training.Training:
+def _after_cutting(
+    before: Graph, graph: Graph, samples: Samples, section: PruneSection, plan: training.Training, job: Job
+) -> Graph:  # fmt: skip
     if section.strategy == "gradual":
-        return replace(plan, epochs=max(1, section.epochs // 2))
-    return replace(
-        plan, epochs=max(1, round(section.epochs * section.fine_tune_share)),
-        learning_rate=plan.learning_rate / section.learning_rate_factor * section.fine_tune_learning_rate_factor,
-    )  # fmt: skip
+        plan = replace(plan, epochs=max(1, section.epochs // 2))
+    else:
+        plan = replace(
+            plan, epochs=max(1, round(section.epochs * section.fine_tune_share)),
+            learning_rate=plan.learning_rate / section.learning_rate_factor * section.fine_tune_learning_rate_factor,
+        )  # fmt: skip
+    if not section.distillation:
+        return fine_tune(graph, samples, plan, job)
+    teacher = Teacher(training.predict(build_keras(before), samples.train.x), section.distillation, section.temperature)
+    network = MaskedTraining(graph, samples, plan.loss, plan.batch_size)
+    run = Run(plan.epochs, plan.learning_rate, job.seed, teacher=teacher)
+    return network.graph_with(network.train(network.dense, masks.masks_of(graph), run))
 
 
 def _measures(

@@ -17,3 +17,8 @@ def unit_importance(activations: Array, gradients: Array) -> Array:
     products = activations * gradients
     per_sample = products.reshape(len(products), -1, products.shape[-1]).sum(axis=1)
     return np.asarray(np.abs(per_sample).mean(axis=0))
+
+
+def summed_importance(sums: Array) -> Array:
+    """The same from each sample's sum of ``w dL/dw`` over a unit's weights: ``(units,)`` from ``(samples, units)``."""
+    return np.asarray(np.abs(sums).mean(axis=0))

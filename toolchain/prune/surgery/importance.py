@@ -7,7 +7,17 @@ from typing import Literal
 import numpy as np
 
 from toolchain.model.graph import Array
+from toolchain.prune.surgery.rules import Binding
 from toolchain.prune.surgery.tracing import Tracing
+
+
+def makers(tracing: Tracing, space: str) -> list[Binding]:
+    """The weights that make the units of a layer (or ``layer/heads``), biases included, one slice a unit."""
+    labels = tracing.spaces[space]
+    return [
+        binding for binding in tracing.bindings(space.split("/")[0])
+        if binding.role == "makes" and np.isin(binding.labels, labels).all()
+    ]  # fmt: skip
 
 
 def unit_norms(tracing: Tracing, criterion: Literal["l1", "l2"] = "l2") -> dict[str, Array]:
@@ -19,11 +29,9 @@ def unit_norms(tracing: Tracing, criterion: Literal["l1", "l2"] = "l2") -> dict[
     for space, labels in tracing.spaces.items():
         total = np.zeros(len(labels))
         layer = tracing.graph.layers[space.split("/")[0]]
-        for binding in tracing.bindings(layer.name):
+        for binding in makers(tracing, space):
             weight = layer.weights[binding.weight]
-            if binding.role != "makes" or not binding.weight.endswith(("kernel", "embeddings")):
-                continue
-            if not np.isin(binding.labels, labels).all():
+            if not binding.weight.endswith(("kernel", "embeddings")):
                 continue
             rows = np.moveaxis(weight, binding.axis, 0).reshape(weight.shape[binding.axis], -1)
             sums = np.abs(rows).sum(axis=1) if criterion == "l1" else (rows**2).sum(axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from toolchain.errors import PreflightError
 from toolchain.model.keras_graph import graph_of
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.project import PruneSection, parse_project
-from toolchain.prune import scoring, sensitivity
-from toolchain.prune.masked_training import MaskedTraining, Run, Teacher
+from toolchain.prune import schedules, scoring, sensitivity
+from toolchain.prune.magnitude import for_layer
+from toolchain.prune.masked_training import Growth, MaskedTraining, Run, Teacher
 from toolchain.prune.masks import wanted_zeros
 from toolchain.prune.schedules import iterative_sparsities
 from toolchain.prune.strategies import STRATEGIES, Setting, choose_stop, initial_weights
@@ -171,6 +173,7 @@ def test_sensitivity_prunes_one_layer_at_a_time(network: MaskedTraining) -> None
         ({"final_sparsity": 0.0, "sparsities": {"a": 0.5}}, "prunes nothing"),
         ({"rewind_epoch": 30}, "before the last"),
         ({"strategy": "random"}, "not allowed"),
+        ({"granularity": "block"}, "not allowed"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], match: str) -> None:
@@ -185,3 +188,66 @@ def test_the_percentile_rule_in_a_strategy(network: MaskedTraining) -> None:
         if key != "out":
             expected = np.abs(kernel) > np.percentile(np.abs(kernel), 35)
             assert np.array_equal(network.kernels(stop.weights)[key] != 0, expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight_criterion": "taylor"},
+        {"scope": "network", "schedule": "exponential", "rate": 3.0},
+        {"weight_criterion": "movement", "schedule": "linear", "initial_sparsity": 0.2},
+        {"schedule": "constant", "begin_step": 5, "end_step": 14, "block": (1, 2)},
+        {"begin_step": 4, "end_step": 24, "frequency": 4, "sparsities": {"conv": 0.25}, "weight_criterion": "hessian"},
+    ],
+)
+def test_our_own_gradual_pruning_keeps_tfmots_steps(
+    network: MaskedTraining, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    asked = setting(network, **{"final_sparsity": 0.6, "frequency": 3, **options})
+    steps = schedules.steps_for(asked.section, len(network.samples.train.x), network.batch_size)
+    assert steps.total == 4 * 6
+    theirs = {}
+    for key in ("conv", "dense"):
+        schedule = schedules.tfmot_schedule(for_layer(asked.section, key), steps)
+        theirs[key] = {
+            t: float(schedule(np.int64(t))[1]) for t in range(steps.total + 1) if bool(schedule(np.int64(t))[0])
+        }
+    seen: dict[int, dict[str, float]] = {}
+    choose = scoring.GrowingMasks.__call__
+
+    def watch(self: Any, step: int, weights: Any, masks: Any) -> Any:
+        found = choose(self, step, weights, masks)
+        seen[step] = {key: float(1 - mask.mean()) for key, mask in found.items()}
+        return found
+
+    monkeypatch.setattr(scoring.GrowingMasks, "__call__", watch)
+    epochs: list[int] = []
+    asked = replace(asked, progress=lambda label, done, total: epochs.append(done))
+    (stop,) = STRATEGIES["gradual"](asked)
+    assert epochs == [1, 2, 3, 4]
+    assert list(seen) == list(theirs["dense"])
+    sizes = {"conv": 16, "dense": 200}
+    for step, found in seen.items():
+        if asked.section.scope == "network":
+            gone = sum(found[key] * size for key, size in sizes.items())
+            assert gone == pytest.approx(np.ceil(theirs["dense"][step] * 216 - 1e-3))
+        else:
+            for key, size in sizes.items():
+                blocks = size // (asked.section.block[0] * asked.section.block[1])
+                assert found[key] == pytest.approx(np.ceil(theirs[key][step] * blocks - 1e-3) / blocks)
+    kernels = network.kernels(stop.weights)
+    assert {key: float((kernels[key] == 0).mean()) for key in sizes} == pytest.approx(seen[max(seen)])
+
+
+def test_training_in_pieces_is_training_at_once(network: MaskedTraining) -> None:
+    run = Run(3, 1e-2, seed=5, keep_best=False)
+    masks = {"dense": np.arange(200).reshape(20, 10) % 3 > 0}
+    at_once = network.train(network.dense, masks, run)
+    pieces, _ = network.train_growing(
+        network.dense, masks, run, Growth(range(0, 18, 4), lambda step, weights, old: masks)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(at_once, pieces, strict=True))
+    last = {"dense": np.arange(200).reshape(20, 10) % 4 > 1}
+    end, found = network.train_growing(network.dense, {}, run, Growth(range(18, 19), lambda step, weights, old: last))
+    assert np.array_equal(network.kernels(end)["dense"] != 0, last["dense"])
+    assert found is last

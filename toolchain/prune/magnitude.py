@@ -52,7 +52,7 @@ def _wrapped(graph: Graph, section: PruneSection, steps: schedules.Steps) -> Any
     def wrap(layer: Any) -> Any:
         # the layer itself and not a copy: it keeps its weights
         return (
-            tfmot.prune_low_magnitude(layer, schedules.tfmot_schedule(_for_layer(section, layer.name), steps))
+            tfmot.prune_low_magnitude(layer, schedules.tfmot_schedule(for_layer(section, layer.name), steps))
             if layer.name in names
             else layer
         )
@@ -82,7 +82,8 @@ def suits(section: PruneSection) -> bool:
     return section.strategy == "gradual" and plain and not section.distillation
 
 
-def _for_layer(section: PruneSection, name: str) -> PruneSection:
+def for_layer(section: PruneSection, name: str) -> PruneSection:
+    """The section with the sparsities of one layer or kernel as if they were everybody's."""
     found = target_of(section, name)
     return section.model_copy(
         update={"final_sparsity": found, "initial_sparsity": min(section.initial_sparsity, found)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ class Run:
     keep_best: bool = True  # of the epochs, by the loss on the validation part; else the last
     teacher: Teacher | None = None
     each_epoch: Callable[[int, Weights], None] | None = None  # called with the number of epochs done
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """Masks that move while training: ``choose(step, weights, masks)`` makes them before each step in ``steps``.
+
+    Steps count from 0; one that equals the number of all steps comes after the last. Of the epochs, none before
+    ``first_resting_epoch`` is kept.
+    """
+
+    steps: range
+    choose: Callable[[int, Weights, Mapping[str, Mask]], Mapping[str, Mask]]
+    first_resting_epoch: int = 0
 
 
 class MaskedTraining:
@@ -94,13 +108,17 @@ class MaskedTraining:
 
     def train(self, weights: Weights, masks: Mapping[str, Mask], run: Run) -> Weights:
         """Train from ``weights`` under ``masks`` (by kernel; others are free) and return the weights."""
+        return self.train_growing(weights, masks, run, Growth(range(0), lambda step, found, old: old))[0]
+
+    def train_growing(
+        self, weights: Weights, masks: Mapping[str, Mask], run: Run, growth: Growth
+    ) -> tuple[Weights, Mapping[str, Mask]]:
+        """The same while the masks move, in one run: Adam's state and the learning rate's curve go on."""
         tf, x = self.tf, self._train[0]
         for variable in self._optimizer.variables:
             if "learning_rate" not in variable.name:
                 variable.assign(tf.zeros_like(variable))
-        for key, mask in self._masks.items():
-            mask.assign(tf.cast(masks[key], tf.float32) if key in masks else tf.ones_like(mask))
-        self.model.set_weights(self.masked(weights, masks))
+        self._set_masks(weights, masks)
         teacher = run.teacher or Teacher(self.samples.train.y, 0.0)
         taught = tf.constant(teacher.outputs, tf.float32)
         shares = tf.constant([teacher.share, teacher.temperature], tf.float32)
@@ -109,18 +127,34 @@ class MaskedTraining:
         best: Weights = self.model.get_weights()
         best_loss = np.inf
         for epoch in range(run.epochs):
-            places = tf.constant(order.permutation(len(x)), tf.int32)
-            rate = tf.constant([run.learning_rate, epoch * steps, run.epochs * steps], tf.float32)
-            self._epoch(places, taught, shares, rate)
+            places = order.permutation(len(x))
+            for first, last in _between(range(epoch * steps, (epoch + 1) * steps), growth.steps):
+                if first in growth.steps:
+                    weights = self.model.get_weights()
+                    masks = growth.choose(first, weights, masks)
+                    self._set_masks(weights, masks)
+                batches = places[(first - epoch * steps) * self.batch_size : (last - epoch * steps) * self.batch_size]
+                rate = tf.constant([run.learning_rate, first, run.epochs * steps], tf.float32)
+                self._epoch(tf.constant(batches, tf.int32), taught, shares, rate)
             found = self.model.get_weights()
             loss = self.loss(found, self.samples.validation) if run.keep_best else -float(epoch)
-            if loss < best_loss:
+            if epoch < growth.first_resting_epoch:
+                best = found
+            elif loss < best_loss or (growth.steps and epoch == growth.first_resting_epoch):
                 best, best_loss = found, loss
             if run.each_epoch is not None:
                 run.each_epoch(epoch + 1, found)
+        if run.epochs * steps in growth.steps:
+            masks = growth.choose(run.epochs * steps, best, masks)
+            best = self.masked(best, masks)
         for key, kernel in self.kernels(best).items():
             assert key not in masks or not kernel[~masks[key]].any(), f"a pruned weight of {key} came back"
-        return best
+        return best, masks
+
+    def _set_masks(self, weights: Weights, masks: Mapping[str, Mask]) -> None:
+        for key, mask in self._masks.items():
+            mask.assign(self.tf.cast(masks[key], self.tf.float32) if key in masks else self.tf.ones_like(mask))
+        self.model.set_weights(self.masked(weights, masks))
 
     def gradients(self, weights: Weights, samples: int = 1024, one_by_one: bool = False) -> dict[str, Array]:
         """Mean gradient of the loss over up to ``samples`` training samples, by kernel; or mean squared, one by one."""
@@ -137,7 +171,7 @@ class MaskedTraining:
     def _epoch_steps(self, places: Any, taught: Any, shares: Any, rate: Any) -> None:
         tf, trainable = self.tf, self.model.trainable_variables
         x, y = self._train
-        for step in tf.range((len(x) + self.batch_size - 1) // self.batch_size):
+        for step in tf.range((tf.shape(places)[0] + self.batch_size - 1) // self.batch_size):
             batch = places[step * self.batch_size : (step + 1) * self.batch_size]
             with tf.GradientTape() as tape:
                 outputs = self.model(tf.gather(x, batch), training=True)
@@ -172,3 +206,9 @@ class MaskedTraining:
             soft = tf.sigmoid if self.loss_name == "binary_crossentropy" else tf.nn.softmax
             copied = self._loss(soft(taught / heat), outputs / heat) * heat * heat
         return (1.0 - shares[0]) * self._loss(y, outputs) + shares[0] * copied
+
+
+def _between(whole: range, cuts: range) -> list[tuple[int, int]]:
+    """``whole`` in pieces ``(first, behind the last)`` that begin at every number of ``cuts`` in it."""
+    ends = [whole.start, *(cut for cut in cuts if whole.start < cut < whole.stop), whole.stop]
+    return list(pairwise(ends))

@@ -91,7 +91,9 @@ def tfmot_schedule(section: PruneSection, steps: Steps) -> Any:
     from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule
 
     if section.schedule == "constant":
-        return pruning_schedule.ConstantSparsity(section.final_sparsity, steps.begin_step, frequency=section.frequency)
+        return pruning_schedule.ConstantSparsity(
+            section.final_sparsity, steps.begin_step, steps.end_step, section.frequency
+        )
     if section.schedule != "exponential":
         return pruning_schedule.PolynomialDecay(
             initial_sparsity=section.initial_sparsity, final_sparsity=section.final_sparsity,

@@ -12,8 +12,9 @@ from toolchain.model.kernels import Mask
 from toolchain.network.constant_products import Operands
 from toolchain.project import PruneSection
 from toolchain.prune.criteria import hardware, hessian, magnitude, movement, percentile, taylor
-from toolchain.prune.magnitude import target_of
+from toolchain.prune.magnitude import for_layer, target_of
 from toolchain.prune.masked_training import MaskedTraining, Run, Weights
+from toolchain.prune.schedules import Steps, sparsity_at
 from toolchain.prune.selection import layer_masks, network_masks
 
 #: Training samples, one by one, for the Fisher information.
@@ -69,6 +70,33 @@ def choose(
         return network_masks(scores, alive, sparsity, section.block)
     share = sparsity / section.final_sparsity if section.final_sparsity else 0.0
     return layer_masks(scores, alive, {key: target_of(section, key) * share for key in pruned}, section.block)
+
+
+class GrowingMasks:
+    """The masks of ``gradual`` at each step of its schedule; ``movement`` adds up from update to update."""
+
+    def __init__(self, network: MaskedTraining, section: PruneSection, steps: Steps) -> None:
+        self.network, self.section, self.steps = network, section, steps
+        self.moved: dict[str, Array] = {}
+
+    def __call__(self, step: int, weights: Weights, masks: Mapping[str, Mask]) -> Mapping[str, Mask]:
+        """The masks from training step ``step`` on; what was masked stays masked."""
+        section = self.section
+        kernels = self.network.kernels(weights)
+        pruned = {key: kernel for key, kernel in kernels.items() if key.split("/")[0] not in section.skip}
+        alive = {key: masks.get(key, np.ones(kernel.shape, dtype=np.bool_)) for key, kernel in pruned.items()}
+        if section.weight_criterion == "movement":
+            gradients = self.network.gradients(weights)
+            for key, kernel in pruned.items():
+                self.moved[key] = movement.importance([(kernel, gradients[key])]) + self.moved.get(key, 0.0)
+            scores = self.moved
+        else:
+            found = score(self.network, weights, alive, section, Run(1, 0.0))
+            scores = {key: found[key] for key in pruned}
+        if section.scope == "network":
+            return network_masks(scores, alive, sparsity_at(step, section, self.steps), section.block)
+        targets = {key: sparsity_at(step, for_layer(section, key), self.steps) for key in pruned}
+        return layer_masks(scores, alive, targets, section.block)
 
 
 def _movement(

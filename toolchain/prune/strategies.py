@@ -14,9 +14,9 @@ from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import Mask
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.project import PruneSection
-from toolchain.prune.masked_training import MaskedTraining, Run, Teacher, Weights
-from toolchain.prune.schedules import growth, iterative_sparsities
-from toolchain.prune.scoring import choose
+from toolchain.prune.masked_training import Growth, MaskedTraining, Run, Teacher, Weights
+from toolchain.prune.schedules import first_resting_epoch, iterative_sparsities, steps_for
+from toolchain.prune.scoring import GrowingMasks, choose
 from toolchain.results import Progress, no_progress
 
 
@@ -100,24 +100,25 @@ def lottery_ticket(setting: Setting) -> Iterator[Stop]:
 
 
 def gradual(setting: Setting) -> Iterator[Stop]:
-    """Masks that grow with every epoch by the schedule over the first two thirds, then rest (Zhu and Gupta 2017).
+    """Masks that grow while training, by the same schedule and at the same steps as TFMOT's (Zhu and Gupta 2017).
 
-    For what TFMOT's wrapper does not do: other criteria than magnitude, blocks, one threshold, distillation.
+    For what TFMOT's wrapper does not do: other criteria than magnitude, blocks, one threshold, distillation. Other than
+    there, what is masked stays masked. Raises ProjectError when the schedule does not fit into the epochs.
     """
     section, network = setting.section, setting.network
-    growing = max(1, section.epochs * 2 // 3)
-    weights, masks = network.dense, dict[str, Mask]()
+    steps = steps_for(section, len(network.samples.train.x), network.batch_size)
+    growth = Growth(
+        range(steps.begin_step, steps.end_step + 1, section.frequency), GrowingMasks(network, section, steps),
+        first_resting_epoch(steps, section.epochs),
+    )  # fmt: skip
+
+    def say(epoch: int, _: Weights) -> None:
+        setting.progress("prune", epoch, section.epochs)
+
     rate = setting.learning_rate * section.learning_rate_factor
-    for epoch in range(growing):
-        done = growth(section, (epoch + 1) / growing)
-        sparsity = section.initial_sparsity + (section.final_sparsity - section.initial_sparsity) * done
-        masks = choose(network, weights, masks, section, sparsity, setting.fine_tuning)
-        run = Run(1, rate, setting.seed + epoch, keep_best=False, teacher=setting.teacher)
-        weights = network.train(weights, masks, run)
-        setting.progress("prune", epoch + 1, section.epochs)
-    rest = Run(max(1, section.epochs - growing), rate, setting.seed + growing, teacher=setting.teacher)
-    yield Stop(section.final_sparsity, network.train(weights, masks, rest), masks)
-    setting.progress("prune", section.epochs, section.epochs)
+    run = Run(section.epochs, rate, setting.seed, teacher=setting.teacher, each_epoch=say)
+    weights, masks = network.train_growing(network.dense, {}, run, growth)
+    yield Stop(section.final_sparsity, weights, dict(masks))
 
 
 STRATEGIES: dict[str, Callable[[Setting], Iterator[Stop]]] = {

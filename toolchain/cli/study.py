@@ -67,6 +67,36 @@ def paper(
     _finish(paper_page.verdict(found), folder / "paper.html", found.model_dump_json(indent=1), as_json)
 
 
+@study.command()
+def chapter(
+    project: Annotated[str, typer.Argument(help="a project with one input and one output")] = "btc_direction",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="how many: project.seed and the numbers after it")] = 5,
+    sparsity: Annotated[float, typer.Option(min=0.1, max=0.95, help="share of the weights that goes")] = 0.8,
+    budget: Annotated[bool, typer.Option(help="also inference on every target within the latency budget")] = True,
+    arm: Annotated[bool, typer.Option(help="count instructions on emulated ARM cores (toolchain arm-setup)")] = False,
+    target: TargetName = "alveo_u250",
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """The chapter's study: pruning strategies side by side, and the latency budget on every target."""
+    from toolchain.project import load_project
+    from toolchain.study import chapter_page
+    from toolchain.study.chapter import ChapterPlan, compare_strategies
+    from toolchain.study.latency_budget import shares
+
+    file = find_project(project)
+    given = tuple(overrides or ())
+    own = load_project(file, given)
+    plan = ChapterPlan(file, tuple(range(own.seed, own.seed + seeds)), sparsity, target, given)
+    found = compare_strategies(plan, _say)
+    if budget:
+        found = found.model_copy(update={"shares": shares(own, file, arm, _say)})
+    folder = file.parent / "build" / "study"
+    (folder / "chapter.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    (folder / "chapter.html").write_text(chapter_page.render(found), encoding="utf-8")
+    _finish(chapter_page.verdict(found), folder / "chapter.html", found.model_dump_json(indent=1), as_json)
+
+
 def _finish(verdict: str, page: Path, document: str, as_json: bool) -> None:
     sys.stderr.write(f"{verdict}\npage: {page}\n")
     if as_json:

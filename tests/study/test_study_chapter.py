@@ -61,7 +61,8 @@ def row(name: str, low: float, high: float) -> StrategyRow:
 def test_the_verdict_follows_the_interval(metric: str, low: float, high: float, words: str) -> None:
     found = ChapterStudy(
         project="p", source="s", metric=metric, unit="", seeds=(0,) if math.isinf(low) else (0, 1), samples=10,
-        target="zcu102", wanted_sparsity=0.8, baselines={"x": 0.4, "y": 0.6}, rows=(row("dense", 0, 0), row("a", low, high)),
+        target="zcu102", wanted_sparsity=0.8, baselines={"x": 0.4, "y": 0.6},
+        rows=(row("dense", 0, 0), row("a", low, high)),
     )  # fmt: skip
     text = chapter_page.verdict(found)
     assert words in text

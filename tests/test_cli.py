@@ -64,3 +64,16 @@ def test_every_init_key_is_explained(tmp_path: Path) -> None:
     for section, entry in Project.model_fields.items():
         for key in getattr(entry.annotation, "model_fields", {}):
             assert f"{key} =" in text or key in ("layers", "sparsities"), f"{section}.{key}"
+
+
+def test_what_is_no_project_is_said(tmp_path: Path) -> None:
+    done = run_toolchain("estimate", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "neither a project.toml nor the firmware/ of an hls4ml project" in done.stderr
+    done = run_toolchain("estimate", str(tmp_path / "away"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no such file or directory" in done.stderr
+    (tmp_path / "hls_projects" / "spx_forecast").mkdir(parents=True)
+    (tmp_path / "hls_projects" / "spx_forecast" / "project.toml").touch()
+    done = run_toolchain("build", "spx_forecst", cwd=tmp_path)
+    assert "perhaps you meant 'spx_forecast'" in done.stderr

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolchain.errors import PreflightError, ProjectError, ToolchainError
+from toolchain.errors import PreflightError, ProjectError, ToolchainError, nearest
 
 app = typer.Typer(
     help="Keras model and data in; pruned, quantized, bit-exact HLS project, estimate and ARM artefact out.",
@@ -79,7 +79,8 @@ def find_project(name: str) -> Path:
     for place in places:
         if place.is_file():
             return place
+    known = [file.parent.name for file in Path("hls_projects").glob("*/project.toml")]
     raise ProjectError(
         f"no project '{name}'", where="PROJECT", allowed="a project.toml, its folder, or a name in hls_projects/",
-        hint=f"toolchain init {name}",
+        hint=nearest(name, known) if known else (f"toolchain init {name}" if name.isidentifier() else ""),
     )  # fmt: skip

@@ -43,10 +43,18 @@ def estimate(
     explain: Annotated[str, typer.Option(metavar="LAYER", help="how a layer was counted")] = "",
 ) -> None:
     """Estimate DSP, BRAM, LUT, FF, latency and initiation interval."""
+    from toolchain.errors import ProjectError
+
     if not (Path(project) / "firmware").is_dir():
+        if "/" in project and not Path(project).exists():
+            raise ProjectError("no such file or directory", where=project)
+        if Path(project).is_dir() and not (Path(project) / "project.toml").is_file():
+            raise ProjectError(
+                "holds neither a project.toml nor the firmware/ of an hls4ml project", where=project,
+                allowed="a project, or the directory that hls4ml wrote: build_prj.tcl and firmware/ stand in it",
+            )  # fmt: skip
         _project(project, target, overrides or [], as_json, restore, trial, explain)
         return
-    from toolchain.errors import ProjectError
     from toolchain.estimate.directory.project import Given
     from toolchain.estimate.directory.reader import read_directory
     from toolchain.estimate.stage import estimate_design

@@ -17,6 +17,7 @@ from tflite_networks import convolution_network, lowered
 
 from toolchain.arm.packages import ARCHITECTURES, system
 from toolchain.arm.sysroot import is_set_up
+from toolchain.network.nodes import FixedPointNetwork
 from toolchain.results import DataResult, Job, TfliteFile, TfliteResult
 from toolchain.tflite.check import check_file
 from toolchain.tflite.flatbuffer import to_bytes
@@ -33,9 +34,9 @@ def need_emulation() -> None:
             pytest.skip("ARM systems are not set up (toolchain arm-setup)")
 
 
-def exported(folder: Path, bits: int = 8) -> TfliteResult:
-    """``model.int8.tflite`` and ``test_vectors.npz`` of a convolutional network in ``folder``."""
-    network = convolution_network(bits=bits)
+def exported(folder: Path, network: FixedPointNetwork | None = None) -> TfliteResult:
+    """``model.int8.tflite`` and ``test_vectors.npz`` of ``network`` (a small convolutional one) in ``folder``."""
+    network = network or convolution_network()
     model, inputs = lowered(network)
     path = folder / "model.int8.tflite"
     path.write_bytes(to_bytes(model))

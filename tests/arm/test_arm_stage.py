@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from arm_cases import data_result, exported, job, need_emulation, recorded
+from tflite_networks import image_network, operators_network
 
 from toolchain.arm.bare_metal import COMPILER, EMULATOR
 from toolchain.arm.stage import problems, verify_on_arm
 from toolchain.errors import BitMismatchError, ExternalToolError
+from toolchain.network.nodes import FixedPointNetwork
 from toolchain.results import ArmResult
 from toolchain.tflite.flatbuffer import AlignedBuffer
 from toolchain.tflite.schema import load_schema
@@ -54,6 +56,18 @@ def test_every_runtime_on_every_core_gives_the_predicted_words(artefact: Path) -
         assert run.samples == 209
         assert run.different_decisions == 0
     assert len(found.not_verified) == 2 - len(cortex_m())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [image_network, operators_network])
+def test_every_operator_gives_the_predicted_words_on_every_core(
+    make: Callable[[], FixedPointNetwork], tmp_path: Path
+) -> None:
+    need_emulation()
+    exported(tmp_path, make())
+    found = verified(tmp_path)
+    assert [(run.runtime, run.kernels, run.machine_differences) for run in found.runs if run.machine_differences] == []
+    assert len(found.runs) == 6 + len(cortex_m())
 
 
 def _weight(model: Any) -> None:

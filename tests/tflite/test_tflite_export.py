@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tflite_networks import EVEN, convolution_network, dense_network, lowered, random_words
+from tflite_networks import (
+    EVEN,
+    convolution_network,
+    dense_network,
+    graph_network,
+    image_network,
+    lowered,
+    random_words,
+)
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.bounds import bound_differences
 from toolchain.tflite.check import check_file
+from toolchain.tflite.emulation import emulate
 from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.operators import LinearOperator
 from toolchain.tflite.reader import read_summary
+from toolchain.tflite.runtime import run_tensors
 
 SLOW_IMPORT = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
@@ -74,6 +85,23 @@ def test_six_bit_weights_without_ties_to_even_are_exact_in_every_kernel(
     assert agreement.equal_words_share == agreement.default_equal_words_share == 1.0
 
 
+@pytest.mark.parametrize("make", [image_network, graph_network])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_operator_of_a_graph_is_the_arithmetic_on_its_integers(
+    make: Callable[[int], FixedPointNetwork], seed: int, tmp_path: Path
+) -> None:
+    network = make(seed)
+    model, inputs = lowered(network)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(to_bytes(model))
+    agreement = check_file(path, model, network, inputs)
+    assert agreement.largest_word_difference <= agreement.proven_words
+    order = tuple(inputs[port.name] for port in model.inputs)
+    predicted = emulate(model, inputs, "to_even")
+    for port, found in zip(model.outputs, run_tensors(path, order, (), "default")[0], strict=True):
+        assert np.array_equal(found, predicted[port.tensor.name]), port.name
+
+
 @pytest.mark.parametrize("bits", [4, 6])
 def test_qkeras_rounding_is_exact_in_the_default_kernels(bits: int, tmp_path: Path) -> None:
     network = convolution_network(seed=3, bits=bits)
@@ -122,7 +150,7 @@ def test_constants_are_aligned_as_the_schema_demands() -> None:
     data = to_bytes(model)
     for operator in model.operators:
         if isinstance(operator, LinearOperator):
-            content = operator.bias.tobytes()
+            content = operator.bias.astype("<i4").tobytes()
             place = data.index(struct.pack("<I", len(content)) + content) + 4
             assert place % 16 == 0
 

@@ -57,13 +57,13 @@ def test_a_wide_input_port_covers_the_training_part_with_room_inside_the_format(
     network = builder.build((builder.dense("d", x, np.full((3, 1), 42), weights),))
     train = np.random.default_rng(0).integers(0, 2**14 + 1, (100, 3))  # 0 to 1.0
     ports = choose_ports(network, train, extrapolates=True)
-    assert ports.input == Grid(6, -128)
-    assert ports.output.fractional_bits == 6
-    assert ports.output.high * ports.output.scale >= 3.5
+    assert ports.inputs["x"] == Grid(6, -128)
+    assert ports.outputs["d"].fractional_bits == 6
+    assert ports.outputs["d"].high * ports.outputs["d"].scale >= 3.5
 
 
 def test_an_eight_bit_port_does_not_depend_on_the_data() -> None:
     network = convolution_network()
     for seed in range(3):
         train = np.random.default_rng(seed).integers(-9, 9, (50, 10, 2))
-        assert choose_ports(network, train, False).input == Grid(5, 0)
+        assert choose_ports(network, train, False).inputs["x"] == Grid(5, 0)

@@ -101,12 +101,26 @@ def test_an_accumulator_that_may_overflow_is_refused() -> None:
 def test_an_operator_without_an_int8_form_is_refused_by_name() -> None:
     builder = NetworkBuilder("n")
     x = builder.input("x", (4,), EIGHT)
-    scaled = builder.scale("batch_norm", x, np.array([3, 4, 5, 6]), EIGHT)
-    assert "'batch_norm'" in refusal(builder.build((scaled,)))
+    relu = builder.relu("r", x)
+    assert "'mean'" in refusal(builder.build((builder.average("mean", (x, relu)),)))
     builder = NetworkBuilder("n")
     x = builder.input("x", (4,), EIGHT)
-    relu = builder.relu("r", x)
-    assert "not a chain" in refusal(builder.build((builder.add("a", (x, relu)),)))
+    assert "'cube': a product of 3" in refusal(builder.build((builder.multiply("cube", (x, x, x)),)))
+
+
+def test_a_sum_that_is_too_wide_inside_the_network_is_refused_by_name() -> None:
+    builder = NetworkBuilder("n")
+    x = builder.input("x", (4,), EIGHT)
+    wide = builder.add("wide", (x, x, x))
+    assert "'wide'" in refusal(builder.build((builder.dense("d", wide, np.ones((4, 1), dtype=np.int64), EIGHT),)))
+
+
+def test_two_branches_without_a_grid_for_both_are_refused_by_name() -> None:
+    builder = NetworkBuilder("n")
+    x = builder.input("x", (4,), EIGHT)
+    y = builder.input("y", (4,), FixedPoint(True, 7, 0, *EVEN))
+    joined = builder.concatenate("joined", (x, y), -1)
+    assert "'joined'" in refusal(builder.build((joined,)))
 
 
 def test_a_bias_below_the_sums_grid_needs_room_in_the_kernel() -> None:
@@ -120,12 +134,15 @@ def test_a_bias_below_the_sums_grid_needs_room_in_the_kernel() -> None:
     assert "finer" in refusal(network(33))
 
 
-def test_a_rounding_that_no_linear_layer_can_take_over_is_refused() -> None:
+def test_a_rounding_that_no_layer_before_can_take_over_is_an_operator_of_its_own() -> None:
+    """It becomes a depthwise convolution by one."""
     builder = NetworkBuilder("n")
     x = builder.input("x", (2,), EIGHT)
     x = builder.requantize("coarser", x, FixedPoint(True, 0, 4, *EVEN))
     x = builder.dense("d", x, np.array([[1], [2]]), EIGHT)
-    assert "layer 'coarser'" in refusal(builder.build((x,)))
+    first = lowered(builder.build((x,)))[0].operators[0]
+    assert isinstance(first, LinearOperator)
+    assert first.output.grid.fractional_bits == 4
 
 
 def test_sums_and_biases_beyond_32_bits_are_refused() -> None:

@@ -6,31 +6,47 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tflite_networks import convolution_network, dense_network, lowered
+from numpy.typing import NDArray
+from tflite_networks import convolution_network, dense_network, graph_network, image_network, lowered
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.companions import write_c_array
 from toolchain.tflite.emulation import emulate
+from toolchain.tflite.operators import IntegerModel
 from toolchain.tflite.plain_c import write_plain_c
 
 MAIN = """
 #include <stdio.h>
 #include "model.h"
-int main(void) {
-  static int8_t x[MODEL_INPUT_SIZE], y[MODEL_OUTPUT_SIZE];
-  while (fread(x, 1, sizeof x, stdin) == sizeof x) { model_invoke(x, y); fwrite(y, 1, sizeof y, stdout); }
+int main(void) {{
+  static int8_t {declarations};
+  while ({reads}) {{ model_invoke({names}); {writes} }}
   return 0;
-}
+}}
 """
+
+
+def main_of(model: IntegerModel) -> str:
+    inputs = ["input", *(f"input_{k}" for k in range(1, len(model.inputs)))]
+    outputs = ["output", *(f"output_{k}" for k in range(1, len(model.outputs)))]
+    return MAIN.format(
+        declarations=", ".join(f"{name}[MODEL_{name.upper()}_SIZE]" for name in (*inputs, *outputs)),
+        reads=" && ".join(f"fread({name}, 1, sizeof {name}, stdin) == sizeof {name}" for name in inputs),
+        names=", ".join((*inputs, *outputs)),
+        writes=" ".join(f"fwrite({name}, 1, sizeof {name}, stdout);" for name in outputs),
+    )
+
+
 COMPILERS = {"gcc": [], "aarch64-linux-gnu-gcc": ["qemu-aarch64"], "arm-linux-gnueabihf-gcc": ["qemu-arm"]}
 
 
-def image_network() -> FixedPointNetwork:
+def narrow_network() -> FixedPointNetwork:
     """Conv2D stride 2 with uneven padding, ReLU, a 4-bit signed format (limits), Dense."""
     rng = np.random.default_rng(5)
     builder = NetworkBuilder("image")
@@ -48,9 +64,16 @@ def networks() -> dict[str, FixedPointNetwork]:
     form = FixedPoint(True, 0, 4, Rounding.RND_CONV, Overflow.SAT)
     return {
         "conv1d": convolution_network(padding=(2, 1)),
-        "conv2d": image_network(),
+        "conv2d": narrow_network(),
+        "image": image_network(),
+        "graph": graph_network(),
         "narrow input": dense_network(np.arange(-6, 6).reshape(4, 3), np.array([3, -4, 5]), form, relu=False),
     }
+
+
+def samples_of(ports: list[NDArray[Any]]) -> NDArray[Any]:
+    """The ports' words sample by sample, one port behind the other."""
+    return np.concatenate([words.reshape(len(words), -1) for words in ports], axis=1)
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -63,12 +86,18 @@ def test_every_word_is_as_predicted(tmp_path: Path, compiler: str) -> None:
         folder = tmp_path / name.replace(" ", "_")
         model, inputs = lowered(network, samples=300)
         write_plain_c(folder, model)
-        (folder / "main.c").write_text(MAIN)
+        (folder / "main.c").write_text(main_of(model))
         flags = ["-std=c99", "-O1", "-static", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
         sources = [str(folder / "main.c"), str(folder / "model.c")]
         subprocess.run([compiler, *flags, *sources, "-o", str(folder / "run")], check=True)
-        done = subprocess.run([*run, str(folder / "run")], input=inputs.tobytes(), capture_output=True, check=True)
-        expected = emulate(model, inputs, "to_even")[model.output.name]
+        done = subprocess.run(
+            [*run, str(folder / "run")],
+            input=samples_of(list(inputs.values())).tobytes(),
+            capture_output=True,
+            check=True,
+        )
+        words = emulate(model, inputs, "to_even")
+        expected = samples_of([words[port.tensor.name] for port in model.outputs])
         found = np.frombuffer(done.stdout, np.int8).reshape(expected.shape)
         assert np.array_equal(found, expected), name
 

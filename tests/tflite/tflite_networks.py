@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding, Words
 from toolchain.network.builder import NetworkBuilder
+from toolchain.network.compositions import function
 from toolchain.network.nodes import FixedPointNetwork
-from toolchain.tflite.grids import Int8Array
+from toolchain.tflite.grids import Bits
 from toolchain.tflite.lowering import lower
-from toolchain.tflite.operators import Int8Model
+from toolchain.tflite.operators import IntegerModel
 from toolchain.tflite.ports import choose_ports
 from toolchain.tflite.stage import corner_inputs
 
@@ -60,11 +64,95 @@ def dense_network(
     return builder.build((x,))
 
 
-def lowered(network: FixedPointNetwork, seed: int = 1, samples: int = 200) -> tuple[Int8Model, Int8Array]:
-    """The int8 model, and inputs for it: random words and the corners."""
+WEIGHTS = FixedPoint(True, 0, 5)
+ACTIVE = FixedPoint(False, 2, 6, *EVEN)
+SIGNED = FixedPoint(True, 2, 5, *EVEN)
+
+
+def image_network(seed: int = 5) -> FixedPointNetwork:
+    """Conv2D with uneven padding, maximum and average pooling, a depthwise and a pointwise layer, a residual, Dense."""
     rng = np.random.default_rng(seed)
-    node = network.inputs[0]
-    train = rng.integers(node.result.min_word, node.result.max_word + 1, (samples, *node.shape))
-    model = lower(network, choose_ports(network, train, extrapolates=False))
-    inputs = rng.integers(-128, 128, (samples, *node.shape)).astype(np.int8)
-    return model, np.concatenate([inputs, corner_inputs(model.input.grid, node.shape)])
+    b = NetworkBuilder("image")
+
+    def words(*shape: int) -> Words:
+        return random_words(rng, shape, 6)
+
+    x = b.input("x", (8, 7, 2), SIGNED)
+    x = b.convolution(
+        "conv", x, words(3, 3, 2, 4), WEIGHTS, words(4), WEIGHTS, strides=(1, 1), padding=((1, 1), (1, 1))
+    )
+    x = b.relu("conv_relu", x, ACTIVE)
+    x = b.max_pool("pool", x, (2, 2), (2, 2), ((0, 0), (0, 1)))
+    deep = b.convolution(
+        "deep", x, words(3, 3, 4), WEIGHTS, words(4), WEIGHTS, strides=(1, 1), padding=((1, 1), (0, 2)), depthwise=True
+    )
+    deep = b.requantize("deep_cut", deep, SIGNED)
+    both = b.add("residual", (x, deep))
+    x = b.relu("residual_relu", both, ACTIVE)
+    x = b.convolution(
+        "mean", x, np.ones((2, 2, 4), dtype=np.int64), FixedPoint(False, -1, 2), strides=(2, 2),
+        padding=((0, 0), (0, 0)), depthwise=True, constant=True,
+    )  # fmt: skip
+    x = b.requantize("mean_cut", x, ACTIVE)
+    x = b.reshape("flat", x, (int(np.prod(b.shape_of(x))),))
+    return b.build((b.dense("out", x, words(*b.shape_of(x), 3), WEIGHTS),))
+
+
+def graph_network(seed: int = 6) -> FixedPointNetwork:
+    """Two inputs, two outputs: gates, tables, an embedding, subtraction, extremes, moves and concatenations."""
+    rng = np.random.default_rng(seed)
+    b = NetworkBuilder("graph")
+    x, codes = b.input("x", (6, 4), SIGNED), b.input("codes", (6,), FixedPoint(False, 4, 0))
+    gate = b.dense("gate", x, random_words(rng, (4, 4), 6), WEIGHTS, random_words(rng, (4,), 6), WEIGHTS, SIGNED)
+    gate = function(b, "sigmoid", gate, lambda v: 1 / (1 + np.exp(-v)), FixedPoint(False, 0, 8, *EVEN))
+    gated = b.requantize("gated_cut", b.multiply("gated", (x, gate)), SIGNED)
+    rows = b.embedding("rows", codes, random_words(rng, (16, 4), 5), FixedPoint(True, 0, 4, *EVEN))
+    less = b.requantize("less_cut", b.subtract("less", (gated, rows)), FixedPoint(True, 2, 4, *EVEN))
+    turned = b.permute("turned", b.crop("inner", b.zero_padding("padded", less, ((1, 2),)), ((2, 0),)), (1, 0))
+    narrow = b.requantize("narrow", b.maximum("larger", (x, gated)), FixedPoint(True, 2, 3, *EVEN))
+    steps = b.max_pool("peak", narrow, (3,), (2,), ((1, 1),))
+    steps = b.scale("scaled", steps, np.array([3, -5, 7, 11]), WEIGHTS, None, None, FixedPoint(True, 2, 4, *EVEN))
+    both = b.concatenate("both", (b.reshape("a", turned, (28,)), b.reshape("b", steps, (12,))), -1)
+    both = b.requantize("both_cut", both, FixedPoint(True, 2, 4, *EVEN))
+    small = b.minimum("small", (narrow, b.relu("up", narrow)))
+    return b.build((b.dense("out", both, random_words(rng, (40, 3), 6), WEIGHTS), small))
+
+
+def operators_network(seed: int = 6) -> FixedPointNetwork:
+    """One input, one output, and the operators that ``image_network`` has not."""
+    rng = np.random.default_rng(seed)
+    b = NetworkBuilder("operators")
+    x = b.input("x", (6, 4), SIGNED)
+    gate = b.dense("gate", x, random_words(rng, (4, 4), 6), WEIGHTS, random_words(rng, (4,), 6), WEIGHTS, SIGNED)
+    gate = function(b, "sigmoid", gate, lambda v: 1 / (1 + np.exp(-v)), FixedPoint(False, 0, 8, *EVEN))
+    gated = b.requantize("gated_cut", b.multiply("gated", (x, gate)), SIGNED)
+    less = b.requantize("less_cut", b.subtract("less", (gated, x)), FixedPoint(True, 2, 4, *EVEN))
+    turned = b.permute("turned", b.crop("inner", b.zero_padding("padded", less, ((1, 2),)), ((2, 0),)), (1, 0))
+    narrow = b.requantize("narrow", b.maximum("larger", (x, gated)), FixedPoint(True, 2, 3, *EVEN))
+    narrow = b.minimum("smaller", (narrow, b.relu("up", narrow)))
+    steps = b.max_pool("peak", narrow, (3,), (2,), ((1, 1),))
+    steps = b.scale("scaled", steps, np.array([3, -5, 7, 11]), WEIGHTS, None, None, FixedPoint(True, 2, 4, *EVEN))
+    both = b.concatenate("both", (b.reshape("a", turned, (28,)), b.reshape("b", steps, (12,))), -1)
+    both = b.requantize("both_cut", both, FixedPoint(True, 2, 4, *EVEN))
+    return b.build((b.dense("out", both, random_words(rng, (40, 3), 6), WEIGHTS),))
+
+
+def lowered(
+    network: FixedPointNetwork, seed: int = 1, samples: int = 200, bits: Bits = 8
+) -> tuple[IntegerModel, dict[str, NDArray[Any]]]:
+    """The integer model, and inputs for it by port: random words and the corners."""
+    rng = np.random.default_rng(seed)
+    forms = {node.name: node.result for node in network.inputs}
+    train = {
+        node.name: rng.integers(forms[node.name].min_word, forms[node.name].max_word + 1, (samples, *node.shape))
+        for node in network.inputs
+    }
+    model = lower(network, choose_ports(network, train, extrapolates=False, bits=bits))
+    inputs = {}
+    for port in model.inputs:
+        grid, shape = port.tensor.grid, port.tensor.shape
+        words = rng.integers(grid.lowest, grid.highest + 1, (samples, *shape)).astype(grid.dtype)
+        if bits == 16:  # most words of a port are beyond a narrow format's ends
+            words = grid.quantize(train[port.name], forms[port.name].fractional_bits, port.rounding)
+        inputs[port.name] = np.concatenate([words, corner_inputs(grid, shape)])
+    return model, inputs

@@ -10,7 +10,7 @@ from typing import Any
 from toolchain.network import storage
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.check import Agreement
-from toolchain.tflite.operators import Int8Model, Tensor
+from toolchain.tflite.operators import IntegerModel, ModelPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class PortCost:
     equal_decisions_share: float | None
 
 
-def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement, cost: PortCost) -> str:
+def describe(network: FixedPointNetwork, model: IntegerModel, agreement: Agreement, cost: PortCost) -> str:
     """One line for people: what the outputs were compared with, and the result."""
     lines = [
-        f"FixedPointNetwork on the same {len(agreement.outputs)} inputs (test part and corners): "
+        f"FixedPointNetwork on the same {agreement.samples} inputs (test part and corners): "
         f"{agreement.equal_words_share:.4%} of the output words equal, largest difference "
         f"{agreement.largest_word_difference} LSB (proven: at most {agreement.proven_words}); "
         f"default kernels {agreement.default_equal_words_share:.4%} equal, largest "
@@ -50,12 +50,12 @@ def describe(network: FixedPointNetwork, model: Int8Model, agreement: Agreement,
     return "; ".join(lines)
 
 
-def write_description(path: Path, network: FixedPointNetwork, model: Int8Model, agreement: Agreement) -> None:
+def write_description(path: Path, network: FixedPointNetwork, model: IntegerModel, agreement: Agreement) -> None:
     """Write the ports' quantization and the bound per layer as JSON."""
     content: dict[str, Any] = {
         "network_sha256": storage.digest(network),
-        "input": _port(model.input, str(network.inputs[0].result.rounding)),
-        "output": _port(model.output, str(model.output_rounding)),
+        "input": _port(model.inputs[0]),
+        "output": _port(model.outputs[0]),
         "equal_words_share": agreement.equal_words_share,
         "largest_word_difference": agreement.largest_word_difference,
         "default_kernels": {
@@ -70,10 +70,11 @@ def write_description(path: Path, network: FixedPointNetwork, model: Int8Model, 
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _port(tensor: Tensor, rounding: str) -> dict[str, Any]:
+def _port(port: ModelPort) -> dict[str, Any]:
+    tensor, rounding = port.tensor, str(port.rounding)
     grid = tensor.grid
     ends = [grid.low * grid.scale, grid.high * grid.scale]
     return {
-        "name": tensor.name, "shape": list(tensor.shape), "scale": grid.scale, "zero_point": grid.zero_point,
+        "name": port.name, "shape": list(tensor.shape), "scale": grid.scale, "zero_point": grid.zero_point,
         "range": ends, "rounding": rounding,
     }  # fmt: skip

@@ -1,8 +1,9 @@
-"""8-bit grids: which 256 values an int8 tensor holds, and how the two ports' grids are chosen."""
+"""8- and 16-bit grids: which values an integer tensor holds, and how the ports' grids are chosen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding, Words
 
 Int8Array = NDArray[np.int8]
+QuantizedArray = NDArray[np.int8] | NDArray[np.int16]
+Bits = Literal[8, 16]
 LEVELS = 256
 #: Wide enough for every word met here; only its rounding is used.
 _WIDTH = 56
@@ -17,10 +20,14 @@ _WIDTH = 56
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """An int8 tensor's values: ``(q - zero_point) * 2**-fractional_bits`` for q from -128 to 127."""
+    """An integer tensor's values: ``(q - zero_point) * 2**-fractional_bits`` for q from ``lowest`` to ``highest``.
+
+    TFLite's int16 tensors have zero point 0.
+    """
 
     fractional_bits: int
     zero_point: int
+    bits: Bits = 8
 
     @property
     def scale(self) -> float:
@@ -28,31 +35,45 @@ class Grid:
         return float(2.0**-self.fractional_bits)
 
     @property
+    def lowest(self) -> int:
+        """The lowest q."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def highest(self) -> int:
+        return (1 << (self.bits - 1)) - 1
+
+    @property
     def low(self) -> int:
         """The lowest word (``q - zero_point``)."""
-        return -128 - self.zero_point
+        return self.lowest - self.zero_point
 
     @property
     def high(self) -> int:
-        return 127 - self.zero_point
+        return self.highest - self.zero_point
 
-    def quantize(self, words: Words, fractional_bits: int, rounding: Rounding) -> Int8Array:
-        """int8 words of ``words * 2**-fractional_bits``: rounded, then saturated."""
-        return self._store(_rounded(self.fractional_bits, rounding).requantize(words, fractional_bits))
+    @property
+    def dtype(self) -> type[np.int8] | type[np.int16]:
+        return np.int8 if self.bits == 8 else np.int16
 
-    def quantize_values(self, values: NDArray[np.float64], rounding: Rounding) -> Int8Array:
-        """int8 words of real values: rounded, then saturated. Raises ValueError on NaN or infinity."""
-        return self._store(_rounded(self.fractional_bits, rounding).words_of(values))
+    def quantize(self, words: Words, fractional_bits: int, rounding: Rounding) -> NDArray[Any]:
+        """Quantized words of ``words * 2**-fractional_bits``: rounded, then saturated."""
+        return self.store(_rounded(self.fractional_bits, rounding).requantize(words, fractional_bits))
 
-    def words_of(self, quantized: Int8Array) -> Words:
+    def quantize_values(self, values: NDArray[np.float64], rounding: Rounding) -> NDArray[Any]:
+        """Quantized words of real values: rounded, then saturated. Raises ValueError on NaN or infinity."""
+        return self.store(_rounded(self.fractional_bits, rounding).words_of(values))
+
+    def words_of(self, quantized: NDArray[Any]) -> Words:
         """Words on the grid ``2**-fractional_bits``, without the zero point."""
         return quantized.astype(np.int64) - self.zero_point
 
-    def values_of(self, quantized: Int8Array) -> NDArray[np.float64]:
+    def values_of(self, quantized: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(np.ldexp(self.words_of(quantized).astype(np.float64), -self.fractional_bits))
 
-    def _store(self, words: Words) -> Int8Array:
-        return np.asarray(np.clip(words + self.zero_point, -128, 127)).astype(np.int8)
+    def store(self, words: Words) -> NDArray[Any]:
+        """Quantized words of words on this grid, saturated."""
+        return np.asarray(np.clip(words + self.zero_point, self.lowest, self.highest)).astype(self.dtype)
 
 
 def _rounded(fractional_bits: int, rounding: Rounding) -> FixedPoint:
@@ -97,6 +118,25 @@ def span_of(words: Words, fractional_bits: int) -> Span:
 
 def format_span(form: FixedPoint) -> Span:
     return Span(form.min_word, form.max_word, form.fractional_bits)
+
+
+def exact_grid(low: int, high: int, fractional_bits: int, bits: Bits) -> Grid | None:
+    """A grid that holds every word from ``low`` to ``high`` (and zero); None when there is none."""
+    low, high = min(low, 0), max(high, 0)
+    if bits == 16:
+        return Grid(fractional_bits, 0, 16) if low >= -(1 << 15) and high < 1 << 15 else None
+    if high - low >= LEVELS:
+        return None
+    return Grid(fractional_bits, 0) if low >= -128 and high <= 127 else grid_from(low, fractional_bits)
+
+
+def finest_grid_16(needed: Span, limit: Span) -> Grid:
+    """The finest int16 grid that covers ``needed``; ``limit`` holds the words that can occur at all."""
+    reach = max(abs(min(needed.low, limit.high)), abs(needed.high), 1)
+    if exact_grid(limit.low, limit.high, limit.fractional_bits, 16) is not None:
+        return Grid(limit.fractional_bits, 0, 16)
+    drop = max(0, reach.bit_length() - 15)
+    return Grid(limit.fractional_bits - drop, 0, 16)
 
 
 def finest_grid(needed: Span, limit: Span) -> Grid:

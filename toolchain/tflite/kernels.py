@@ -8,6 +8,9 @@ product is rounded depends on the kernel (measured with TensorFlow 2.21, ``tests
   ``shift - 1``, ties away from zero (``MultiplyByQuantizedMultiplier`` with the multiplier 1/2);
 - XNNPACK, which users run by default: once, ties to even; that is RND_CONV, the rounding of QKeras, exactly.
 
+DEPTHWISE_CONV_2D rounds as CONV_2D does. ADD and SUB sum exactly and round once, ties away from zero (XNNPACK: ties
+upward); MUL rounds as CONV_2D. With int16 activations every linear operator sums in int64 and rounds once, ties upward.
+
 They all agree where the sum is even and no tie can occur. So weights and bias are scaled by 2 or 4 wherever int8 has
 the room (``spare_bits``), and the bias carries an offset that moves what would be a tie to the wanted side.
 """
@@ -15,12 +18,15 @@ the room (``spare_bits``), and the bias carries an offset that moves what would 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from toolchain.fixed_point import Rounding, Words
 
 INT32_MAX = 2**31 - 1
+#: How the reference kernel of one operator rounds: once with ties away from zero, once with ties upward, or twice.
+Habit = Literal["away", "up", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,11 @@ class Tie:
 @dataclass(frozen=True, slots=True)
 class Sum:
     """What is known of a channel's sums: each is a multiple of ``2**spare_bits``; ``non_negative``: negative results
-    are cut to zero; ``rounds_twice``: the reference kernel halves first."""
+    are cut to zero; ``habit``: how the reference kernel rounds."""
 
     spare_bits: int
     non_negative: bool
-    rounds_twice: bool
+    habit: Habit
 
 
 def express(rounding: Rounding, shift: int, total: Sum) -> Tie:
@@ -57,8 +63,22 @@ def express(rounding: Rounding, shift: int, total: Sum) -> Tie:
         return Tie(offsets[mode], True, True)
     if mode is Rounding.TRN:
         return Tie(-half, False, False)
+    if total.habit == "up":
+        return Tie(0, mode is Rounding.RND, False)
     away = rounding is Rounding.RND_INF or (mode is Rounding.RND and total.non_negative)
-    return Tie(0, away and (total.spare_bits >= 1 or not total.rounds_twice), False)
+    return Tie(0, away and (total.spare_bits >= 1 or total.habit == "away"), False)
+
+
+def keeps_ties(rounding: Rounding, shift: int, total: Sum, default_up: bool) -> tuple[bool, bool]:
+    """Whether an operator without a bias rounds as ``rounding`` asks: the reference kernel, and every kernel.
+
+    ``default_up``: XNNPACK rounds ties upward here, else to even.
+    """
+    if shift <= total.spare_bits:
+        return True, True
+    exact = express(rounding, shift, Sum(0, total.non_negative, total.habit)).exact
+    upward = rounding is Rounding.RND or (total.non_negative and rounding is Rounding.RND_INF)
+    return exact, exact and default_up and upward
 
 
 _EQUAL_ABOVE_ZERO = {
@@ -76,6 +96,13 @@ def scale_down_once(total: Words, shift: int) -> Words:
     return np.asarray(np.where(total < 0, -magnitude, magnitude))
 
 
+def scale_down_up(total: Words, shift: int) -> Words:
+    """``total * 2**-shift``, rounded once, ties towards plus infinity."""
+    if shift <= 0:
+        return np.asarray(total << -shift)
+    return np.asarray((total + (1 << (shift - 1))) >> shift)
+
+
 def scale_down_twice(total: Words, shift: int) -> Words:
     """``total * 2**-shift``, rounded after a halving and again after the rest of the shift."""
     if shift <= 0:
@@ -88,6 +115,8 @@ def scale_down_to_even(total: Words, shift: int) -> Words:
     return np.rint(np.ldexp(total.astype(np.float64), -shift)).astype(np.int64)
 
 
-def largest_sum(shift: int) -> int:
-    """The largest magnitude of a sum that the kernels' int32 steps can take."""
+def largest_sum(shift: int, bits: int) -> int:
+    """The largest magnitude of a sum that the kernels' int32 steps can take (int16 activations: 48-bit steps)."""
+    if bits == 16:
+        return (1 << 47) - 1 if shift >= 0 else ((1 << 47) - 1) >> -shift
     return INT32_MAX >> max(1 - shift, 0)

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.fixed_point import Rounding, Words
-from toolchain.network.nodes import Convolution, Dense
+from toolchain.network.nodes import Convolution, Dense, DepthwiseConvolution, Scale
 from toolchain.tflite.grids import Grid
-from toolchain.tflite.kernels import Sum, express, largest_sum
+from toolchain.tflite.kernels import Habit, Sum, express, largest_sum
 from toolchain.tflite.operators import LinearOperator, NotExpressibleError, Tensor
 
 _ENOUGH_SPARE_BITS = 2
 _ANY_GAIN = 64  # beyond every word's bits
+
+LinearNode = Dense | Convolution | DepthwiseConvolution | Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Target:
     limits: tuple[tuple[int, bool], ...]
 
 
-def build_linear(node: Dense | Convolution, source: Tensor, output: Tensor, target: Target) -> LinearOperator:
+def build_linear(node: LinearNode, source: Tensor, output: Tensor, target: Target) -> LinearOperator:
     """The operator, each integer kept. Raises NotExpressibleError where int8 and int32 do not hold them."""
     words = node.kernel.reshape(-1, node.kernel.shape[-1])
     bias = node.bias if node.bias is not None else np.zeros(words.shape[1], dtype=np.int64)
@@ -47,16 +49,19 @@ def build_linear(node: Dense | Convolution, source: Tensor, output: Tensor, targ
     _check_lowest(kernel, node)
     shift = [sum_bits + gain - output.grid.fractional_bits for gain in gains]
     spare = [max(gain - max(bits, 0), 0) for gain, bits in zip(gains, finer, strict=True)]
-    rounding = target.rounding or (Rounding.RND if min(spare) >= _ENOUGH_SPARE_BITS else Rounding.RND_INF)
-    twice = not isinstance(node, Dense)
-    ties = [express(rounding, n, Sum(bits, target.relu, twice)) for n, bits in zip(shift, spare, strict=True)]
+    rounding = target.rounding or (
+        Rounding.RND if min(spare) >= _ENOUGH_SPARE_BITS or source.grid.bits == 16 else Rounding.RND_INF
+    )
+    habit = linear_habit(node, source.grid.bits)
+    ties = [express(rounding, n, Sum(bits, target.relu, habit)) for n, bits in zip(shift, spare, strict=True)]
     stored = [
         _scaled_integer(int(b), sum_bits + gain - bias_bits) + tie.offset
         for b, gain, tie in zip(bias, gains, ties, strict=True)
     ]
+    stored_bias = np.array(_checked_bias(stored, node.layer, source.grid.bits), np.int64)
     operator = LinearOperator(
-        input=source, output=output, nodes=(node.name,), layer=node.layer, node=node,
-        kernel=kernel.reshape(node.kernel.shape).astype(np.int8), bias=np.array(_int32(stored, node.layer), np.int32),
+        inputs=(source,), output=output, nodes=(node.name,), layer=node.layer, node=node,
+        kernel=kernel.reshape(node.kernel.shape).astype(np.int8), bias=stored_bias,
         kernel_bits=tuple(node.kernel_format.fractional_bits + gain for gain in gains), shift=tuple(shift),
         tie_exact=tuple(tie.exact and target.exact for tie in ties),
         tie_everywhere=tuple(tie.everywhere and target.exact for tie in ties), relu=target.relu,
@@ -102,13 +107,21 @@ def _scaled_integer(word: int, gain: int) -> int:
     return word >> -gain
 
 
-def _int32(words: list[int], layer: str) -> list[int]:
-    if max(map(abs, words), default=0) >= 2**31:
-        raise NotExpressibleError(f"layer '{layer}': a bias does not fit 32 bits on the grid of its sum")
+def linear_habit(node: LinearNode, bits: int) -> Habit:
+    """How TensorFlow's reference kernel of ``node`` rounds."""
+    if bits == 16:
+        return "up"
+    return "away" if isinstance(node, Dense) else "twice"
+
+
+def _checked_bias(words: list[int], layer: str, bits: int) -> list[int]:
+    width = 32 if bits == 8 else 40  # with int16 activations the bias is int64, read as 40 bits by some kernels
+    if max(map(abs, words), default=0) >= 2 ** (width - 1):
+        raise NotExpressibleError(f"layer '{layer}': a bias does not fit {width} bits on the grid of its sum")
     return words
 
 
-def _check_lowest(kernel: Words, node: Dense | Convolution) -> None:
+def _check_lowest(kernel: Words, node: LinearNode) -> None:
     """TFLite keeps int8 weights above -128, because some ARM kernels add two products in 16 bits: twice -128 * -128 is
     one too many. One such weight in a channel can never make two such products.
     """
@@ -124,5 +137,6 @@ def _check_sums(operator: LinearOperator) -> None:
     kernel = np.abs(operator.kernel.astype(np.int64)).reshape(-1, operator.kernel.shape[-1])
     most = kernel.sum(axis=0) * reach + np.abs(operator.bias.astype(np.int64))
     for largest, shift in zip(most, operator.shift, strict=True):
-        if largest > largest_sum(shift):
-            raise NotExpressibleError(f"layer '{operator.layer}': a sum may exceed 32 bits")
+        if largest > largest_sum(shift, grid.bits):
+            width = 32 if grid.bits == 8 else 48
+            raise NotExpressibleError(f"layer '{operator.layer}': a sum may exceed {width} bits")

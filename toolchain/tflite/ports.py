@@ -1,4 +1,4 @@
-"""The 8-bit grids of the input and output port.
+"""The grids of the input and output ports.
 
 A port whose format has at most 256 levels keeps it, exactly. A wider one is cut to 256 levels:
 
@@ -9,10 +9,15 @@ A port whose format has at most 256 levels keeps it, exactly. A wider one is cut
   headroom was chosen for that, and the output port covers the results as all inputs move together to 7/8 of the way to
   the input port's ends.
 
+With int16 activations a port of up to 16 bits is exact, and a wider result keeps 16 bits.
+
 Beyond its ends a port saturates.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 
@@ -20,31 +25,52 @@ from toolchain.fixed_point import Words
 from toolchain.network.interpreter import run
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.network.ranges import analyse
-from toolchain.tflite.grids import Grid, Span, finest_grid, format_span, span_of
+from toolchain.tflite.grids import Bits, Grid, Span, finest_grid, finest_grid_16, format_span, span_of
 from toolchain.tflite.lowering import Ports, port_span
 
 _CALIBRATION_SAMPLES = 4_000
 _SWEEP_STEPS = 129
+_ROOM = 0.5  # of the results' width, on each side
 #: Shares of the training part's values that a candidate input grid may leave out on each side.
 _LEFT_OUT = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 
-def choose_ports(network: FixedPointNetwork, train_words: Words, extrapolates: bool) -> Ports:
-    """The ports of ``network``; ``train_words (samples, *shape)`` are the training part in its input format.
+def choose_ports(
+    network: FixedPointNetwork, train_words: Mapping[str, Words] | Words, extrapolates: bool, bits: Bits = 8
+) -> Ports:
+    """The ports of ``network``; ``train_words (samples, *shape)`` by input name (or of the only one) are the training
+    part in its input formats.
 
     ``extrapolates``: a regression whose inputs may leave the range of the training part.
     """
-    words = train_words[:: max(1, len(train_words) // _CALIBRATION_SAMPLES)]
-    limit = format_span(network.inputs[0].result)
-    grid = finest_grid(limit, limit) if extrapolates else _least_disturbing(network, words, train_words)
-    results = _results(network, words)
+    if not isinstance(train_words, Mapping):
+        train_words = {network.inputs[0].name: train_words}
+    step = max(1, len(next(iter(train_words.values()))) // _CALIBRATION_SAMPLES)
+    words = {name: taken[::step] for name, taken in train_words.items()}
+    inputs: dict[str, Grid] = {}
+    for node in network.inputs:
+        limit = format_span(node.result)
+        if bits == 16:
+            inputs[node.name] = finest_grid_16(limit, limit)
+        elif extrapolates or len(network.inputs) > 1:
+            inputs[node.name] = finest_grid(limit, limit)
+        else:
+            inputs[node.name] = _least_disturbing(network, words[node.name], train_words[node.name])
+    calibration = [words]
     if extrapolates:
-        results = results.hull(_results(network, _sweep(network, train_words, grid)))
-    else:
-        results = results.widened(0.5)
-    proven = analyse(network)[network.outputs[0]]
-    possible = Span(proven.lowest, proven.highest, proven.fractional_bits)
-    return Ports(grid, finest_grid(results.within(possible), possible))
+        calibration.append({name: _sweep(network, name, taken, inputs[name]) for name, taken in train_words.items()})
+    found = [run(network, part, network.outputs) for part in calibration]
+    ranges = analyse(network)
+    outputs = {}
+    for name in network.outputs:
+        results = reduce(Span.hull, (_results(network, name, part) for part in found))
+        if not extrapolates:
+            results = results.widened(_ROOM)
+        proven = ranges[name]
+        possible = Span(proven.lowest, proven.highest, proven.fractional_bits)
+        finest = finest_grid if bits == 8 else finest_grid_16
+        outputs[name] = finest(results.within(possible), possible)
+    return Ports(inputs, outputs)
 
 
 def on_port(network: FixedPointNetwork, grid: Grid, words: Words) -> Words:
@@ -75,14 +101,13 @@ def _least_disturbing(network: FixedPointNetwork, words: Words, all_words: Words
     return candidates[int(np.argmin(errors))]
 
 
-def _results(network: FixedPointNetwork, words: Words) -> Span:
-    node = network[network.outputs[0]]
-    return span_of(run(network, {network.inputs[0].name: words})[node.name], node.result.fractional_bits)
+def _results(network: FixedPointNetwork, name: str, found: Mapping[str, Words]) -> Span:
+    return span_of(found[name], network[name].result.fractional_bits)
 
 
-def _sweep(network: FixedPointNetwork, train_words: Words, grid: Grid) -> Words:
+def _sweep(network: FixedPointNetwork, name: str, train_words: Words, grid: Grid) -> Words:
     """Samples of one constant each, from 7/8 of the way to the port's low end to 7/8 of the way to its high end."""
-    node = network.inputs[0]
+    node = network[name]
     span = port_span(node, grid)
     finer = node.result.fractional_bits - grid.fractional_bits
     ends = max(span.low, grid.low) << finer, min(span.high, grid.high) << finer

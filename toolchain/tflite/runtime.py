@@ -17,40 +17,53 @@ _BATCH = 4096
 
 
 def run_file(path: Path, inputs: NDArray[Any], kernels: Kernels = "reference") -> NDArray[Any]:
-    """The outputs ``(samples, *shape)`` for ``inputs (samples, *shape)`` of the file's own types.
+    """The first output ``(samples, *shape)`` for ``inputs (samples, *shape)`` of the file's own types.
 
     ``reference``: TFLite's reference kernels; ``default``: what its users run (XNNPACK where it applies).
     Raises UnsupportedModelError when the file cannot be run or the inputs are of another type.
     """
-    return run_tensors(path, inputs, (), kernels)[0]
+    return run_tensors(path, (inputs,), (), kernels)[0][0]
 
 
 def run_tensors(
-    path: Path, inputs: NDArray[Any], names: tuple[str, ...], kernels: Kernels = "reference"
-) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    """The outputs, and every tensor called one of ``names`` (reference kernels only), ``(samples, *shape)`` each."""
+    path: Path, inputs: tuple[NDArray[Any], ...], names: tuple[str, ...], kernels: Kernels = "reference"
+) -> tuple[tuple[NDArray[Any], ...], dict[str, NDArray[Any]]]:
+    """The outputs for the inputs, in the file's order, and every tensor called one of ``names`` (reference kernels
+    only): ``(samples, *shape)`` each."""
     interpreter = _open(path, kernels, bool(names))
-    port, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    if inputs.dtype != port["dtype"] or tuple(inputs.shape[1:]) != tuple(port["shape"][1:]):
-        found, wanted = f"{inputs.dtype} {inputs.shape[1:]}", f"{np.dtype(port['dtype'])} {tuple(port['shape'][1:])}"
-        raise UnsupportedModelError(f"its input is {wanted}, not {found}", where=str(path))
+    ports, results = interpreter.get_input_details(), interpreter.get_output_details()
+    _check_inputs(path, inputs, ports)
     places = {item["name"]: item["index"] for item in interpreter.get_tensor_details()} if names else {}
-    outputs: list[NDArray[Any]] = []
+    outputs: list[list[NDArray[Any]]] = [[] for _ in results]
     tensors: dict[str, list[NDArray[Any]]] = {name: [] for name in names if name in places}
-    for start in range(0, len(inputs), _BATCH):
-        batch = inputs[start : start + _BATCH]
+    for start in range(0, len(inputs[0]), _BATCH):
+        batch = [part[start : start + _BATCH] for part in inputs]
         try:
-            interpreter.resize_tensor_input(port["index"], batch.shape)
+            for port, part in zip(ports, batch, strict=True):
+                interpreter.resize_tensor_input(port["index"], part.shape)
             with quiet_stderr():  # XNNPACK announces itself here
                 interpreter.allocate_tensors()
-            interpreter.set_tensor(port["index"], batch)
+            for port, part in zip(ports, batch, strict=True):
+                interpreter.set_tensor(port["index"], part)
             interpreter.invoke()
         except (RuntimeError, ValueError) as error:
             raise UnsupportedModelError(f"cannot be run: {error}", where=str(path)) from None
-        outputs.append(interpreter.get_tensor(result["index"]))
+        for found, result in zip(outputs, results, strict=True):
+            found.append(interpreter.get_tensor(result["index"]))
         for name, kept in tensors.items():
             kept.append(interpreter.get_tensor(places[name]))
-    return np.concatenate(outputs), {name: np.concatenate(kept) for name, kept in tensors.items()}
+    whole = tuple(np.concatenate(found) for found in outputs)
+    return whole, {name: np.concatenate(kept) for name, kept in tensors.items()}
+
+
+def _check_inputs(path: Path, inputs: tuple[NDArray[Any], ...], ports: list[Any]) -> None:
+    if len(inputs) != len(ports):
+        raise UnsupportedModelError(f"it has {len(ports)} inputs, not {len(inputs)}", where=str(path))
+    for part, port in zip(inputs, ports, strict=True):
+        shape = tuple(port["shape"][1:])
+        if part.dtype != port["dtype"] or tuple(part.shape[1:]) != shape:
+            found, wanted = f"{part.dtype} {part.shape[1:]}", f"{np.dtype(port['dtype'])} {shape}"
+            raise UnsupportedModelError(f"its input is {wanted}, not {found}", where=str(path))
 
 
 def _open(path: Path, kernels: Kernels, keep_tensors: bool) -> Any:

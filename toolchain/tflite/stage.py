@@ -29,7 +29,7 @@ from toolchain.tflite.companions import C_ARRAY, add_metadata, write_c_array
 from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.float32 import convert_keras_file
-from toolchain.tflite.grids import Grid, Int8Array
+from toolchain.tflite.grids import Grid, QuantizedArray
 from toolchain.tflite.lowering import lower
 from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.plain_c import write_plain_c
@@ -148,13 +148,13 @@ def _difference(
     return largest, float((outputs.argmax(axis=-1) == expected.argmax(axis=-1)).mean())
 
 
-def corner_inputs(grid: Grid, shape: tuple[int, ...]) -> Int8Array:
-    """int8 words ``(samples, *shape)``: all lowest, all highest, their neighbours, zero, ±1, alternating ends."""
-    zero = grid.zero_point
-    levels = [-128, 127, -127, 126, zero, max(zero - 1, -128), min(zero + 1, 127)]
-    constant = [np.full(shape, level, dtype=np.int8) for level in levels]
+def corner_inputs(grid: Grid, shape: tuple[int, ...]) -> QuantizedArray:
+    """Quantized words ``(samples, *shape)``: all lowest, all highest, their neighbours, zero, ±1, alternating ends."""
+    low, high, zero, kind = grid.lowest, grid.highest, grid.zero_point, grid.dtype
+    levels = [low, high, low + 1, high - 1, zero, max(zero - 1, low), min(zero + 1, high)]
+    constant = [np.full(shape, level, dtype=kind) for level in levels]
     even = (np.arange(int(np.prod(shape))).reshape(shape) % 2).astype(bool)
-    alternating = [np.where(even, low, high).astype(np.int8) for low, high in ((-128, 127), (127, -128))]
+    alternating = [np.where(even, *ends).astype(kind) for ends in ((low, high), (high, low))]
     return np.stack([*constant, *alternating])
 
 

@@ -160,6 +160,9 @@ class LayerSaving(Record):
     multipliers: int
     macs_before: int  # multiply-accumulates for one sample
     macs: int
+    sparsity: float  # fraction of multipliers_before that is gone
+    compression_ratio: float | None  # multipliers_before / multipliers; None when the layer is gone
+    mac_reduction: float  # fraction of macs_before that is gone
 
 
 class LayerSensitivity(Record):
@@ -176,6 +179,9 @@ class PruneMeasures(Record):
     strategy: str
     final_sparsity: float  # that was reached: below the asked-for one where accuracy_loss ended it
     compression_ratio: float  # parameters before / parameters left that are not pruned zeros
+    multipliers_before: int
+    multipliers_removed: int
+    macs_before: int
     mac_reduction: float  # fraction of the multiply-accumulates that is gone
     metric: str
     metric_before: float
@@ -184,6 +190,7 @@ class PruneMeasures(Record):
     layers: tuple[LayerSaving, ...]
     sensitivity: tuple[LayerSensitivity, ...] = ()
     targets: dict[str, float] = {}  # sparsity by kernel, where sensitivity set it
+    notes: tuple[str, ...] = ()  # what to know before going on: a large loss, and what would make it smaller
 
 
 class PruneResult(ModelResult):

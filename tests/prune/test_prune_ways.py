@@ -48,3 +48,18 @@ def test_the_zeros_asked_for_are_there(
     assert macs == {"conv": (60, 60), "hidden": (3600, 3600 - zeros), "forecast": (120, 120)}
     assert measures.mac_reduction == pytest.approx(zeros / 3780)
     assert bool(measures.sensitivity) == bool(measures.targets) == ("sensitivity" in options)
+
+
+def test_totals_are_the_sums_of_the_kernels(trained: tuple[DataResult, ModelResult], tmp_path: Path) -> None:
+    section = PruneSection(epochs=2, frequency=2, final_sparsity=0.5, structured_sparsity=0.5)
+    measures = prune(*trained, section, Job(tmp_path, tmp_path)).measures
+    assert measures is not None
+    assert measures.multipliers_before == sum(layer.multipliers_before for layer in measures.layers) == 10 + 3600 + 120
+    assert measures.multipliers_removed == sum(
+        layer.multipliers_before - layer.multipliers for layer in measures.layers
+    )
+    assert measures.macs_before == sum(layer.macs_before for layer in measures.layers) == 60 + 3600 + 120
+    for layer in measures.layers:
+        assert layer.sparsity == pytest.approx(1 - layer.multipliers / layer.multipliers_before)
+        assert layer.compression_ratio == pytest.approx(layer.multipliers_before / layer.multipliers)
+        assert layer.mac_reduction == pytest.approx(1 - layer.macs / layer.macs_before)

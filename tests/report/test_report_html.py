@@ -114,6 +114,13 @@ def test_the_verdict_stands_first() -> None:
     assert words.index("Bit-exact") < words.index("173,740 words") < words.index("Accuracy") < words.index("Pruning")
 
 
+def test_what_pruning_saved_and_cost_stands_on_the_page() -> None:
+    words = Page(render(assemble(build_results()), figures())).words()
+    for part in ("7,159 of 8,525 multipliers and 83.3 % of 8,590 multiply-accumulates are gone", "retention 90.0 %",
+                 "lost <much>", "8,400 → 1,260", "6.67 ×", "16.20 → 18,", "Sensitivity"):  # fmt: skip
+        assert part in words, part
+
+
 def test_a_mismatch_shows_where_which_words_and_why() -> None:
     words = Page(render(assemble(mismatch_results()), figures())).words()
     assert words.index("Not bit-exact") < words.index("rounding TRN instead of RND_CONV")

@@ -100,8 +100,11 @@ def _measures(
     ]
     layers = measure.savings(before, after)
     macs = sum(layer.macs for layer in layers), sum(layer.macs_before for layer in layers)
+    multipliers = sum(layer.multipliers_before for layer in layers)
     return PruneMeasures(
         strategy=section.strategy, final_sparsity=pruning.sparsity, mac_reduction=1 - macs[0] / max(macs[1], 1),
+        macs_before=macs[1], multipliers_before=multipliers,
+        multipliers_removed=multipliers - sum(layer.multipliers for layer in layers),
         compression_ratio=measure.compression_ratio(before, after), metric=data.metric,
         metric_before=values[0], metric_after=values[1], retention=1 / (1 + relative_loss(data.metric, *values))
         if lower_is_better(data.metric) else 1 - relative_loss(data.metric, *values),

@@ -143,6 +143,7 @@ def _pruning(results: BuildResults) -> Pruning | None:
         parameters_after=pruned.parameters,
         layers=tuple(_layer(before.get(layer.name, layer), layer) for layer in pruned.layers),
         removed=pruned.removed,
+        measures=pruned.measures,
     )
 
 

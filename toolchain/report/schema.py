@@ -16,6 +16,7 @@ from toolchain.results import (
     Comparison,
     EstimateResult,
     Interval,
+    PruneMeasures,
     Record,
     RemovedGroup,
     TfliteFile,
@@ -62,6 +63,7 @@ class Pruning(Record):
     parameters_after: int = Field(description="kernels and biases left, zeros included")
     layers: tuple[PrunedLayer, ...] = Field(description="every kernel, in the order of the model")
     removed: tuple[RemovedGroup, ...] = Field(description="layers that lost neurons or filters")
+    measures: PruneMeasures | None = Field(None, description="what it saved and what it cost, in total and by layer")
 
 
 class Accuracy(Record):

@@ -45,12 +45,9 @@ def _pruning(report: Report) -> list[str]:
     found = report.pruning
     if found is None:
         return []
-    return [
-        _line(
-            "sparsity",
-            f"{percent(found.sparsity)}; {found.parameters_before:,} → {found.parameters_after:,} parameters",
-        )
-    ]
+    sizes = f"{percent(found.sparsity)}; {found.parameters_before:,} → {found.parameters_after:,} parameters"
+    notes = found.measures.notes if found.measures else ()
+    return [_line("sparsity", sizes), *(_line("note", note) for note in notes)]
 
 
 def _estimate(report: Report) -> list[str]:

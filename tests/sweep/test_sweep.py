@@ -105,6 +105,26 @@ def test_a_killed_search_goes_on_with_the_same_settings(tmp_path: Path, sampler:
     assert again.ask()[0] == 3
 
 
+@pytest.mark.parametrize("sampler", ["random", "qmc", "grid", "tpe"])
+def test_a_resumed_search_draws_what_the_whole_one_would(tmp_path: Path, sampler: str) -> None:
+    """With the earlier ``random`` every resumed sweep drew its first settings again."""
+    axes = (Axis("quantize.bits", (4, 6, 8)), Axis("prune.final_sparsity", (), 0.5, 0.9, 0.1))
+
+    def ask(folder: Path, stops: set[int]) -> list[dict[str, object]]:
+        folder.mkdir()
+        search, asked = Search(folder, axes, ("accuracy",), sampler, 5), []  # type: ignore[arg-type]
+        for number in range(9):
+            if number in stops:
+                search = Search(folder, axes, ("accuracy",), sampler, 5)  # type: ignore[arg-type]
+            asked.append(search.ask()[1])
+            search.tell(design(number, 0.5, 1.0), lower_is_better=False)
+        return asked
+
+    whole = ask(tmp_path / "whole", set())
+    assert ask(tmp_path / "killed", {1, 4, 5}) == whole
+    assert len({str(settings) for settings in whole}) > 5
+
+
 def test_a_trial_killed_between_two_settings_is_completed(tmp_path: Path) -> None:
     axes = (Axis("quantize.bits", (4, 6, 8)), Axis("hls.reuse_factor", (), 1, 4, 1.0, True))
     first = Search(tmp_path, axes, ("accuracy",), "tpe", 0)

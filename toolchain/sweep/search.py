@@ -33,6 +33,7 @@ class Search:
             directions=["minimize"] * len(objectives), sampler=_sampler(self.axes, sampler, seed), load_if_exists=True,
         )  # fmt: skip
         self.objectives = tuple(objectives)
+        self._drawn = sampler, seed
 
     def unfinished(self) -> list[tuple[int, dict[str, Any]]]:
         """The trials that an earlier run had begun and not finished: they are built again, with the same settings."""
@@ -50,7 +51,13 @@ class Search:
         return len(self.study.get_trials(deepcopy=False))
 
     def ask(self) -> tuple[int, dict[str, Any]]:
-        """A new trial's number and settings."""
+        """A new trial's number and settings. What chance decides depends on ``seed`` and that number alone.
+
+        A sampler that began anew after a kill would draw its first settings twice.
+        """
+        sampler, seed = self._drawn
+        if sampler not in ("grid", "qmc"):  # these two keep account of what is done in the journal
+            self.study.sampler = _sampler(self.axes, sampler, seed + self.begun())
         trial = self.study.ask(self._distributions)
         return trial.number, dict(trial.params)
 

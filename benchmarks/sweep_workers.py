@@ -1,9 +1,9 @@
 """A sweep with two workers against one, killed half-way and resumed, and on a Ray cluster started apart.
 
 Run: python benchmarks/sweep_workers.py [--trials 60] [--work FOLDER]     (needs two idle cores; makes its own data)
-All sweeps ask for the same trials (sampler ``random``: a trial's settings depend on the seed and its number alone), each in a
-project of its own, so that nothing is shared. Printed: the ratio of the two times, measured in this run; what the kill left
-and what was built again; whether all sweeps have the same trials with the same figures.
+All sweeps ask for the same trials (sampler ``random``: a trial's settings depend on the seed and its number alone),
+each in a project of its own, so that nothing is shared. Printed: the ratio of the two times, measured in this run;
+what the kill left; whether all sweeps have the same trials with the same figures.
 """
 
 from __future__ import annotations

@@ -66,8 +66,9 @@ def build(
 
     ``model``: a Keras 2 or Keras 3 model, or the path of a saved one; its weights are kept (``train.epochs`` is 0
     unless ``settings`` says otherwise). ``data``: a mapping or a tuple of ``x_train, y_train, x_test, y_test`` (arrays
-    ``(samples, *shape)``, in order of time where time matters), or the path of an ``.npz``. Integer targets make a
-    classification, others a regression; ``settings={"data.task": …}`` decides otherwise. ``settings`` are the keys of
+    ``(samples, *shape)`` or pandas objects, in order of time where time matters); a ``pandas.DataFrame``, with
+    ``settings={"data.task": "regression", "data.target_columns": ["y"]}``; or the path of a file. Integer targets make
+    a classification, others a regression; ``settings={"data.task": …}`` decides otherwise. ``settings`` are the keys of
     project.toml: ``{"prune.final_sparsity": 0.9, "hls.io_type": "io_stream"}``. ``folder`` takes the project
     (default: a temporary one). Raises ToolchainError as the command line does.
     """
@@ -75,7 +76,9 @@ def build(
     place.mkdir(parents=True, exist_ok=True)
     table: dict[str, Any] = {"name": "notebook", "train": {"epochs": 0}}
     table["model"] = {"file": _store_model(model, place)}
-    table["data"] = {"source": "npz"} | _store_data(data, place)
+    from toolchain.data.memory import store
+
+    table["data"] = store(data, place)
     for key, value in (settings or {}).items():
         section, dot, name = key.rpartition(".")
         if not dot:
@@ -174,21 +177,3 @@ def _store_model(model: Any, place: Path) -> str:
         raise ProjectError(f"cannot use a {type(model).__name__}", where="model", allowed="a Keras model or its file")
     model.save(place / "model.keras")
     return "model.keras"
-
-
-def _store_data(data: Any, place: Path) -> dict[str, Any]:
-    import numpy as np
-
-    names = ("x_train", "y_train", "x_test", "y_test")
-    if isinstance(data, str | Path):
-        return {"path": str(Path(data).resolve()), "task": "regression"}
-    if isinstance(data, tuple | list) and len(data) == len(names):
-        data = dict(zip(names, data, strict=True))
-    if not isinstance(data, Mapping):
-        raise ProjectError(
-            f"cannot use a {type(data).__name__}", where="data", allowed=f"{', '.join(names)} as tuple or mapping"
-        )
-    arrays: dict[str, Any] = {str(name): np.asarray(value) for name, value in data.items()}
-    np.savez(place / "data.npz", **arrays)
-    whole = arrays["y_train"].dtype.kind in "iub" if "y_train" in arrays else False
-    return {"path": "data.npz", "task": "classification" if whole else "regression"}

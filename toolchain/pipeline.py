@@ -153,6 +153,8 @@ def _needed(until: str) -> tuple[str, ...]:
 def _data(outcome: Outcome) -> DataResult:
     section = outcome.request.project.data
     depends = {"section": _dump(section), "file": _digest_of(outcome.request.project_folder, section.path)}
+    if section.source == "python":
+        return _data_of_function(outcome, depends)
 
     def produce(job: Job) -> DataResult:
         from toolchain.data.stage import prepare
@@ -160,6 +162,19 @@ def _data(outcome: Outcome) -> DataResult:
         return prepare(section, job)
 
     return _stage(outcome, "data", DataResult, depends, ("numpy", "pandas", "arch"), produce)
+
+
+def _data_of_function(outcome: Outcome, depends: dict[str, Any]) -> DataResult:
+    """A function may read anything, so it is called in every run; what it returned is what the stage depends on."""
+    from toolchain.data.python_function import call
+    from toolchain.data.stage import prepare_returned
+
+    section = outcome.request.project.data
+    returned = call(section, outcome.request.project_folder)
+    depends = depends | {"returned": returned.digest()}
+    return _stage(
+        outcome, "data", DataResult, depends, ("numpy", "pandas"), lambda job: prepare_returned(returned, section, job)
+    )
 
 
 def _train(outcome: Outcome, data: DataResult) -> ModelResult:
@@ -390,4 +405,6 @@ def _dump(section: Section) -> dict[str, Any]:
 
 def _digest_of(folder: Path, name: str) -> str:
     file = folder / name
+    if name and file.is_dir():
+        return text_digest(json.dumps(manifest(file)))
     return file_digest(file) if name and file.is_file() else ""

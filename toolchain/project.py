@@ -31,10 +31,12 @@ class Section(BaseModel):
 class DataSection(Section):
     """``[data]``: where samples come from, and how they are split in time."""
 
-    source: Literal["sp500", "csv", "parquet", "npz"] = Field(
+    source: Literal["sp500", "csv", "parquet", "npz", "npy", "python"] = Field(
         "sp500", description="sp500: daily prices from the arch package"
     )
-    path: str = Field("", description="file for csv, parquet, npz; relative to the project folder")
+    path: str = Field("", description="file for csv, parquet, npz, folder for npy; relative to the project folder")
+    function: str = Field("", description="python: module:function that returns a DataFrame or arrays")
+    allow_custom_code: bool = Field(False, description="python: let that function run: only if trusted")
     task: Literal["price_forecast", "direction", "regression", "classification"] = Field(
         "price_forecast", description="what the features and labels are made for; npz: regression or classification"
     )
@@ -59,16 +61,18 @@ class DataSection(Section):
             raise ValueError("train_share + validation_share must leave a test part: their sum must be below 1")
         if self.last_row is not None and self.last_row <= self.first_row:
             raise ValueError(f"last_row must be above first_row ({self.first_row})")
-        if self.source == "npz" and (self.first_row or self.last_row is not None):
-            raise ValueError("first_row and last_row choose rows of a table; source = 'npz' holds ready samples")
+        if self.source in ("npz", "npy") and (self.first_row or self.last_row is not None):
+            raise ValueError(f"first_row and last_row choose rows of a table; source = {self.source!r} holds samples")
         table = self.source in ("csv", "parquet") and self.task in ("regression", "classification")
-        if table != bool(self.target_columns):
+        if table != bool(self.target_columns) and self.source != "python":
             raise ValueError(
                 "target_columns name what is predicted from a table: give them for source 'csv' or 'parquet' with task "
                 "'regression' or 'classification', and only there"
             )
-        if self.source in ("csv", "npz") and self.task in ("price_forecast", "direction") and self.source == "npz":
-            raise ValueError("source = 'npz' holds ready samples: task must be 'regression' or 'classification'")
+        if self.source in ("npz", "npy") and self.task in ("price_forecast", "direction"):
+            raise ValueError(
+                f"source = {self.source!r} holds ready samples: task must be 'regression' or 'classification'"
+            )
         if self.task in ("price_forecast", "direction") and self.embargo < self.look_back:
             raise ValueError(f"embargo must be at least look_back ({self.look_back}), or windows overlap the next part")
         return self

@@ -20,12 +20,13 @@ _HEAD = """\
 """
 
 
-def create(name: str, folder: Path, model: str, data: str) -> Path:
-    """Write ``folder/name/project.toml`` and return its path.
+def create(name: str, folder: Path, model: str, data: str, predict: tuple[str, ...] = ()) -> Path:
+    """Write ``folder/name/project.toml`` and return its path. ``predict``: columns of a table that are the targets.
 
-    Raises ProjectError for a name that is not allowed, a file that exists, a folder that cannot be written.
+    Raises ProjectError for a name that is not allowed, a file that exists, a folder that cannot be written;
+    DataSourceError for a table that cannot be read or has no such column.
     """
-    table = _starting_table(name, model, data)
+    table = _starting_table(name, model, data, predict)
     try:
         Project.model_validate(table)
     except ValidationError as error:
@@ -42,7 +43,7 @@ def create(name: str, folder: Path, model: str, data: str) -> Path:
     return file
 
 
-def _starting_table(name: str, model: str, data: str) -> dict[str, Any]:
+def _starting_table(name: str, model: str, data: str, predict: tuple[str, ...]) -> dict[str, Any]:
     table: dict[str, Any] = {"name": name, "data": {}, "model": {}}
     if model:
         table["model"]["file"] = str(Path(model).resolve())
@@ -50,10 +51,37 @@ def _starting_table(name: str, model: str, data: str) -> dict[str, Any]:
     else:
         table["model"]["architecture"] = "btc_mlp" if data else "spx_cnn"
     if data:
-        source = "npz" if data.endswith(".npz") else "parquet" if data.endswith(".parquet") else "csv"
-        table["data"] = {"source": source, "path": str(Path(data).resolve())}
-        table["data"]["task"] = "regression" if source == "npz" else "direction"
+        table["data"] = _data_table(Path(data).resolve(), predict)
+    elif predict:
+        raise ProjectError("names columns of a table", where="--predict", hint="--data FILE.csv or FILE.parquet")
     return table
+
+
+def _data_table(path: Path, predict: tuple[str, ...]) -> dict[str, Any]:
+    """``[data]`` for a file or folder; the task of a table follows from its columns."""
+    from toolchain.data.memory import source_of
+
+    source = source_of(path)
+    table: dict[str, Any] = {"source": source, "path": str(path)}
+    if source in ("npz", "npy"):
+        if predict:
+            raise ProjectError("names columns of a table", where="--predict", allowed=".csv, .csv.gz, .parquet")
+        return table | {"task": "regression"}
+    if predict:
+        from toolchain.data.column_samples import task_of
+
+        return table | {"task": task_of(path, source, predict), "target_columns": predict}
+    if path.is_file():
+        from toolchain.data.columns import CANDLE_COLUMNS
+        from toolchain.data.sources import header_of
+
+        names = header_of(path, source)
+        if not set(CANDLE_COLUMNS) <= set(names):
+            raise ProjectError(
+                "is no table of candles: which columns are predicted?", where=str(path),
+                allowed=f"--predict with one or more of: {', '.join(names)}", hint="the other numbers are the inputs",
+            )  # fmt: skip
+    return table | {"task": "direction"}
 
 
 def render(table: dict[str, Any]) -> str:

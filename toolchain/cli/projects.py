@@ -85,14 +85,18 @@ def targets(as_json: AsJson = False) -> None:
 def init(
     name: Annotated[str, typer.Argument(help="name of the project: letters, digits, _")],
     model: Annotated[str, typer.Option("--model", help="your Keras file")] = "",
-    data: Annotated[str, typer.Option("--data", help="your data: .csv, .csv.gz or .npz")] = "",
+    data: Annotated[
+        str, typer.Option("--data", help="your data: .csv, .csv.gz, .parquet, .npz, a folder of .npy")
+    ] = "",
+    predict: Annotated[str, typer.Option(help="columns of a table that are predicted, comma between")] = "",
     folder: Annotated[Path, typer.Option("--folder", help="where projects stand")] = Path("hls_projects"),
     as_json: AsJson = False,
 ) -> None:
     """Write a commented project.toml."""
     from toolchain.project_template import create
 
-    file = create(name, folder, model, data)
+    targets = tuple(part.strip() for part in predict.split(",") if part.strip())
+    file = create(name, folder, model, data, targets)
     sys.stderr.write(f"wrote {file}; next: toolchain check {file.parent}\n")
     if as_json:
         print_json({"project": name, "file": str(file)})

@@ -80,9 +80,26 @@ def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
         Part(clean[f"x_{part}"], y, np.zeros(0), np.arange(len(y), dtype=np.int64))
         for part, y in zip(_PARTS, targets, strict=True)
     ]
+    notes += _found(parts)
     features = int(np.prod(parts[0].x.shape[1:]))
     names = tuple(f"x{i}" for i in range(features))
     return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes)
+
+
+def _found(parts: list[Part]) -> tuple[str, ...]:
+    """What a reader should know and nobody can decide here: constant inputs, test samples that were trained on."""
+    notes = []
+    flat = parts[0].x.reshape(len(parts[0].x), -1)
+    constant = np.flatnonzero((flat == flat[0]).all(axis=0))
+    if len(constant):
+        first = ", ".join(f"x{place}" for place in constant[:3]) + (", …" if len(constant) > 3 else "")
+        notes.append(f"{len(constant)} of {flat.shape[1]} inputs are constant in the training part: {first}")
+    seen = {row.tobytes() for row in flat + 0.0}  # + 0.0: -0.0 and 0.0 are equal
+    for name, part in zip(_PARTS[1:], parts[1:], strict=True):
+        again = sum(row.tobytes() in seen for row in part.x.reshape(len(part.x), -1) + 0.0)
+        if again:
+            notes.append(f"{again} of {len(part.x)} {name} samples have the inputs of a training sample")
+    return tuple(notes)
 
 
 def _numbers(name: str, value: Any, where: str) -> FloatArray:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from toolchain.data.arrays import Arrays, array_samples
 from toolchain.data.columns import TIME_COLUMNS, missing_column
 from toolchain.data.prepared import Prepared, Source
+from toolchain.data.sources import read_table
 from toolchain.data.splits import split_in_time
 from toolchain.data.times import read_times
 from toolchain.data.validation import numbers
@@ -49,6 +52,18 @@ def column_samples(section: DataSection, source: Source) -> Prepared:
     stamps = read_times(source.table, section.time_column, source.where)
     timed = zip((made.samples.train, made.samples.validation, made.samples.test), split.parts, strict=True)
     return replace(made, samples=Samples(*(replace(part, time=stamps[rows]) for part, rows in timed)), timed=True)
+
+
+def task_of(path: Path, source: str, targets: tuple[str, ...]) -> Literal["classification", "regression"]:
+    """classification when the one target column holds 0, 1, 2 … without a gap, at most 20 of them; else regression.
+
+    Raises DataSourceError for a table that cannot be read, or that has no such column.
+    """
+    table = read_table(path, source)
+    found = _matrix(Source(table, path.name, str(path)), list(targets))
+    classes = np.unique(found)
+    numbered = len(targets) == 1 and 2 <= len(classes) <= 20 and np.array_equal(classes, np.arange(len(classes)))
+    return "classification" if numbered else "regression"
 
 
 def _matrix(source: Source, names: list[str]) -> FloatArray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from toolchain.data import sources
 from toolchain.data.arrays import name_problems
 from toolchain.data.columns import check_header
+from toolchain.data.python_function import function_problem
 from toolchain.errors import DataSourceError, ProjectError, ToolchainError
 from toolchain.project import DataSection
 
@@ -15,6 +16,8 @@ _TASKS = {
     "csv": ("price_forecast", "direction", "regression", "classification"),
     "parquet": ("price_forecast", "direction", "regression", "classification"),
     "npz": ("regression", "classification"),
+    "npy": ("regression", "classification"),
+    "python": ("price_forecast", "direction", "regression", "classification"),
 }
 
 
@@ -23,10 +26,14 @@ def check(section: DataSection, project_folder: Path) -> list[ToolchainError]:
     problem = choice_problem(section)
     if problem:
         return [problem]
+    if section.source == "python":
+        found = function_problem(section, project_folder)
+        return [found] if found else []
     try:
         path = sources.sp500_file() if section.source == "sp500" else project_folder / section.path
-        if section.source == "npz":
-            return [*name_problems(sources.npz_names(path), str(path))]
+        if section.source in ("npz", "npy"):
+            names = sources.npz_names(path) if section.source == "npz" else sources.npy_names(path)
+            return [*name_problems(names, str(path))]
         return [*check_header(sources.header_of(path, section.source), section, str(path))]
     except DataSourceError as error:
         return [error]
@@ -40,7 +47,7 @@ def choice_problem(section: DataSection) -> ProjectError | None:
             f"'{section.task}' is not possible with source = '{section.source}'", where="[data] task",
             allowed=", ".join(tasks), hint=_hint(section),
         )  # fmt: skip
-    if section.source != "sp500" and not section.path:
+    if section.source not in ("sp500", "python") and not section.path:
         return ProjectError(
             f"is empty; source = '{section.source}' needs a file", where="[data] path",
             hint="--set data.path=/path/to/file",

@@ -120,6 +120,30 @@ def read_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         raise DataSourceError(f"cannot be read: {error}", where=str(path)) from None
 
 
+def npy_names(folder: Path) -> list[str]:
+    """The names of the arrays in a folder of .npy files. Raises DataSourceError."""
+    if not folder.is_dir():
+        raise DataSourceError(
+            "is a file" if folder.is_file() else "no such folder", where=str(folder),
+            allowed="a folder with x_train.npy, y_train.npy, x_test.npy, y_test.npy",
+        )  # fmt: skip
+    return sorted(file.stem for file in folder.glob("*.npy"))
+
+
+def read_npy(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """All arrays of a folder of .npy files; pickled objects are refused, never run. Raises DataSourceError."""
+    found = {}
+    for name in npy_names(folder):
+        file = folder / f"{name}.npy"
+        try:
+            found[name] = np.load(file, allow_pickle=False)
+        except _UNREADABLE as error:
+            raise DataSourceError(f"cannot be read: {error}", where=str(file)) from None
+        if not isinstance(found[name], np.ndarray):
+            raise DataSourceError("is not an .npy file", where=str(file))
+    return found
+
+
 def require_file(path: Path) -> None:
     """Raise DataSourceError when there is no such file."""
     if not path.is_file():

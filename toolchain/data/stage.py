@@ -9,10 +9,12 @@ from typing import Any
 from toolchain.data import sources
 from toolchain.data.arrays import Arrays, array_samples, from_names
 from toolchain.data.column_samples import column_samples
+from toolchain.data.columns import check_header
 from toolchain.data.direction import direction_samples
 from toolchain.data.preflight import choice_problem
 from toolchain.data.prepared import Prepared, Source
 from toolchain.data.price_forecast import forecast_samples
+from toolchain.data.python_function import Returned, call
 from toolchain.data.samples import save
 from toolchain.data.times import show
 from toolchain.errors import DataSourceError
@@ -29,14 +31,42 @@ def prepare(section: DataSection, job: Job) -> DataResult:
     if problem:
         raise problem
     path = job.project_folder / section.path
-    if section.source == "npz":
-        found = from_names(sources.read_npz(path), str(path))
-        return _finish(array_samples(found, section, path.name), job)
+    if section.source in ("npz", "npy"):
+        found = sources.read_npz(path) if section.source == "npz" else sources.read_npy(path)
+        return _finish(array_samples(from_names(found, str(path)), section, path.name), job)
+    if section.source == "python":
+        return prepare_returned(call(section, job.project_folder), section, job)
     source = (
         _sp500()
         if section.source == "sp500"
         else Source(sources.read_table(path, section.source), path.name, str(path), "price")
     )
+    return _from_table(source, section, job)
+
+
+def prepare_returned(returned: Returned, section: DataSection, job: Job) -> DataResult:
+    """The same for what the user's function returned. Raises DataSourceError."""
+    title = f"function {section.function}"
+    if returned.arrays is not None:
+        unused = section.target_columns or section.first_row or section.last_row
+        if unused or section.task in ("price_forecast", "direction"):
+            raise DataSourceError(
+                "returned ready samples, not a table", where=title,
+                allowed="task 'regression' or 'classification', without target_columns, first_row and last_row",
+                hint="return a pandas.DataFrame",
+            )  # fmt: skip
+        return _finish(array_samples(from_names(returned.arrays, title), section, title), job)
+    if section.task in ("regression", "classification") and not section.target_columns:
+        raise DataSourceError("returned a table", where=title, hint="data.target_columns name what is predicted")
+    if section.task in ("price_forecast", "direction") and section.target_columns:
+        raise DataSourceError(f"task '{section.task}' has its own target", where=title, hint="no data.target_columns")
+    problems = check_header([str(name) for name in returned.table.columns], section, title)
+    if problems:
+        raise problems[0]
+    return _from_table(Source(returned.table, title, title, "price"), section, job)
+
+
+def _from_table(source: Source, section: DataSection, job: Job) -> DataResult:
     source = _chosen_rows(source, section)
     if section.target_columns:
         return _finish(column_samples(section, source), job)

@@ -132,8 +132,16 @@ def _rows(project: Project, folder: Path) -> int:
     from toolchain.data.sources import read_table, sp500_file
 
     path = sp500_file() if project.data.source == "sp500" else folder / project.data.path
-    if project.data.source == "npz":
+    if project.data.source == "python":
+        from toolchain.data.python_function import call
+
+        table = call(project.data, folder).table
+        if table is not None:
+            return len(table)
+    if project.data.source in ("npz", "npy", "python"):
         raise UnsupportedModelError(
-            "ready samples cannot be walked through", where="[data] source", allowed="a table: csv, parquet, sp500"
+            "ready samples cannot be walked through",
+            where="[data] source",
+            allowed="a table: csv, parquet, sp500, a function that returns one",
         )
     return len(read_table(path, project.data.source))

@@ -22,7 +22,7 @@ from toolchain.model.tensorflow import load_tensorflow
 from toolchain.pipeline import Outcome, Request, run
 from toolchain.project import parse_project
 from toolchain.target import load_target
-from toolchain.tflite.float32 import convert_keras_file
+from toolchain.tflite.converted import convert_keras_file
 
 INVOCATIONS = 2000
 

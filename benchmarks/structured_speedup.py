@@ -21,7 +21,7 @@ from toolchain.model.graph import Call, Graph, Layer, Tensor
 from toolchain.model.keras_graph import build_keras, call_model, random_inputs
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.prune import surgery
-from toolchain.tflite.float32 import convert_keras
+from toolchain.tflite.converted import convert_keras
 
 #: 256 -> 640 -> 640 -> 640 -> 10: 991,370 parameters.
 INPUTS, HIDDEN, OUTPUTS = 256, (640, 640, 640), 10

@@ -251,10 +251,15 @@ class CsimSection(Section):
     optimization: Literal["O0", "O1", "O2", "O3"] = Field("O1", description="g++ level; the words do not depend on it")
 
 
+TfliteKind = Literal["float32", "float16", "dynamic_range", "post_training_int8", "int8", "int16x8"]
+
+
 class TfliteSection(Section):
     """``[tflite]``: the ARM artefacts."""
 
-    kinds: tuple[Literal["float32", "int8"], ...] = ("float32", "int8")
+    kinds: tuple[TfliteKind, ...] = Field(
+        ("float32", "int8"), description="int8 and int16x8 hold the network's own integers; the others are TensorFlow's"
+    )
     verify: bool = Field(False, description="run the int8 artefact on emulated ARM cores in every build")
 
 

@@ -27,7 +27,7 @@ from toolchain.tflite.bounds import bound_differences
 from toolchain.tflite.check import check_file
 from toolchain.tflite.emulation import emulate
 from toolchain.tflite.flatbuffer import to_bytes
-from toolchain.tflite.operators import LinearOperator
+from toolchain.tflite.operators import LinearOperator, NotExpressibleError
 from toolchain.tflite.reader import read_summary
 from toolchain.tflite.runtime import run_tensors
 
@@ -83,6 +83,35 @@ def test_six_bit_weights_without_ties_to_even_are_exact_in_every_kernel(
     assert agreement.proven_words == 0
     assert bound_differences(network, model, everywhere=True)[-1].words == 0
     assert agreement.equal_words_share == agreement.default_equal_words_share == 1.0
+
+
+@pytest.mark.parametrize("make", [convolution_network, image_network, graph_network])
+def test_int16_activations_are_the_arithmetic_on_the_same_integers(
+    make: Callable[[int], FixedPointNetwork], tmp_path: Path
+) -> None:
+    network = make(1)
+    model, inputs = lowered(network, bits=16)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(to_bytes(model))
+    agreement = check_file(path, model, network, inputs)
+    assert agreement.largest_word_difference <= agreement.proven_words
+    assert {port.kind for port in read_summary(path).inputs} == {"int16"}
+
+
+def test_sixteen_bits_take_what_eight_refuse_and_lose_nothing_at_the_ports(tmp_path: Path) -> None:
+    builder = NetworkBuilder("n")
+    x = builder.input("x", (4,), FixedPoint(True, 3, 10, *EVEN))
+    weights = FixedPoint(True, 0, 5)
+    x = builder.dense("d", x, random_words(np.random.default_rng(0), (4, 5), 6), weights)
+    x = builder.relu("wide", x, FixedPoint(False, 3, 9, Rounding.RND, Overflow.SAT))
+    network = builder.build((builder.dense("out", x, np.eye(5, 2, dtype=np.int64), weights),))
+    with pytest.raises(NotExpressibleError, match="'wide': its results take 4096 levels"):
+        lowered(network)
+    model, inputs = lowered(network, bits=16)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(to_bytes(model))
+    agreement = check_file(path, model, network, inputs)
+    assert (agreement.equal_words_share, agreement.proven_words) == (1.0, 0)
 
 
 @pytest.mark.parametrize("make", [image_network, graph_network])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -18,10 +18,11 @@ from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import storage
 from toolchain.network.interpreter import quantize_inputs, run
 from toolchain.network.nodes import FixedPointNetwork
-from toolchain.project import TfliteSection
+from toolchain.project import TfliteKind, TfliteSection
 from toolchain.results import DataResult, Job, Part, PruneResult, QuantizeResult, Samples, TfliteResult
 from toolchain.tflite.compare import compare_with_post_training, float_model
 from toolchain.tflite.grids import Grid
+from toolchain.tflite.reader import read_summary
 from toolchain.tflite.stage import _saturated, export
 
 
@@ -113,6 +114,21 @@ def test_a_network_without_an_int8_form_is_named_with_the_reason(tmp_path: Path)
     assert "'dense'" in result.skipped["int8"]
     assert "1001" in result.skipped["int8"]
     assert result.equal_words_share is None
+
+
+def test_every_kind_is_written_run_and_described(tmp_path: Path) -> None:
+    inputs = stage_inputs(tmp_path, convolution_network(bits=6))
+    folder = tmp_path / "tflite"
+    folder.mkdir()
+    section = TfliteSection(kinds=get_args(TfliteKind))
+    result = export(inputs.data, inputs.pruned, inputs.quantized, section, Job(folder, folder))
+    sizes = {file.kind: file.size_bytes for file in result.files}
+    assert tuple(sizes) == get_args(TfliteKind)
+    assert "DEQUANTIZE" in read_summary(folder / "model.float16.tflite").operators
+    assert all((folder / file.path).stat().st_size == file.size_bytes for file in result.files)
+    assert "no bound holds" in next(file.checked for file in result.files if file.kind == "post_training_int8")
+    assert read_summary(folder / "model.int16x8.tflite").inputs[0].kind == "int16"
+    assert json.loads((folder / "model.int16x8.json").read_text())["input"]["scale"] == 2.0**-5
 
 
 def test_a_wide_input_port_is_cut_to_eight_bits_and_says_so(tmp_path: Path) -> None:

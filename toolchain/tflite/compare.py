@@ -13,13 +13,11 @@ from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network.interpreter import quantize_inputs, run
 from toolchain.network.nodes import Convolution, Dense, FixedPointNetwork, Linear, Relu, Reshape
 from toolchain.results import FloatArray
+from toolchain.tflite.converted import convert_keras, run_on_values
 from toolchain.tflite.flatbuffer import to_bytes
-from toolchain.tflite.float32 import convert_keras
 from toolchain.tflite.lowering import lower
 from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.ports import choose_ports
-from toolchain.tflite.reader import read_summary
-from toolchain.tflite.runtime import run_file
 
 _CALIBRATION_SAMPLES = 500
 
@@ -55,7 +53,7 @@ def compare_with_post_training(
     plain = folder / "post_training.int8.tflite"
     plain.write_bytes(convert_keras(float_model(network), train[:_CALIBRATION_SAMPLES]))
     expected = _network_outputs(network, quantize_inputs(network, {port.name: test})[port.name])
-    errors = [float(np.abs(_run(path, test) - expected).max()) for path in (exact, plain)]
+    errors = [float(np.abs(run_on_values(path, test) - expected).max()) for path in (exact, plain)]
     return ErrorComparison(errors[0], errors[1], model.output.grid.scale)
 
 
@@ -92,15 +90,3 @@ def _values(node: Linear) -> list[FloatArray]:
 def _network_outputs(network: FixedPointNetwork, words: Words) -> FloatArray:
     name = network.outputs[0]
     return network[name].result.values_of(run(network, {network.inputs[0].name: words})[name])
-
-
-def _run(path: Path, x: FloatArray) -> FloatArray:
-    """Outputs for real inputs: quantized to the file's input port, dequantized from its output port."""
-    summary = read_summary(path)
-    source, result = summary.inputs[0], summary.outputs[0]
-    assert source.scale is not None
-    assert source.zero_point is not None
-    assert result.scale is not None
-    assert result.zero_point is not None
-    quantized = np.clip(np.rint(x / source.scale) + source.zero_point, -128, 127).astype(np.int8)
-    return (run_file(path, quantized).astype(np.float64) - result.zero_point) * result.scale

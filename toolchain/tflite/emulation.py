@@ -94,7 +94,7 @@ def _linear(operator: LinearOperator, x: Words, rounding: Rounding) -> Words:
     if rounding == "to_even":
         scale_down = scale_down_to_even
     if operator.output.grid.bits == 16:
-        scale_down = scale_down_up
+        scale_down = scale_down_once if once else scale_down_up
     columns = [scale_down(total[..., c], shift) for c, shift in enumerate(operator.shift)]
     result = np.stack(columns, axis=-1)
     return np.maximum(result, 0) if operator.relu else result

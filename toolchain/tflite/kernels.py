@@ -9,7 +9,8 @@ product is rounded depends on the kernel (measured with TensorFlow 2.21, ``tests
 - XNNPACK, which users run by default: once, ties to even; that is RND_CONV, the rounding of QKeras, exactly.
 
 DEPTHWISE_CONV_2D rounds as CONV_2D does. ADD and SUB sum exactly and round once, ties away from zero (XNNPACK: ties
-upward); MUL rounds as CONV_2D. With int16 activations every linear operator sums in int64 and rounds once, ties upward.
+upward); MUL rounds as CONV_2D. With int16 activations linear operators sum in int64 and round once, ties upward
+(reference FULLY_CONNECTED of TensorFlow 2.21: away from zero).
 
 They all agree where the sum is even and no tie can occur. So weights and bias are scaled by 2 or 4 wherever int8 has
 the room (``spare_bits``), and the bias carries an offset that moves what would be a tie to the wanted side.

@@ -49,10 +49,9 @@ def build_linear(node: LinearNode, source: Tensor, output: Tensor, target: Targe
     _check_lowest(kernel, node)
     shift = [sum_bits + gain - output.grid.fractional_bits for gain in gains]
     spare = [max(gain - max(bits, 0), 0) for gain, bits in zip(gains, finer, strict=True)]
-    rounding = target.rounding or (
-        Rounding.RND if min(spare) >= _ENOUGH_SPARE_BITS or source.grid.bits == 16 else Rounding.RND_INF
-    )
     habit = linear_habit(node, source.grid.bits)
+    free = Rounding.RND if min(spare) >= _ENOUGH_SPARE_BITS or habit == "up" else Rounding.RND_INF
+    rounding = target.rounding or free
     ties = [express(rounding, n, Sum(bits, target.relu, habit)) for n, bits in zip(shift, spare, strict=True)]
     stored = [
         _scaled_integer(int(b), sum_bits + gain - bias_bits) + tie.offset
@@ -109,9 +108,9 @@ def _scaled_integer(word: int, gain: int) -> int:
 
 def linear_habit(node: LinearNode, bits: int) -> Habit:
     """How TensorFlow's reference kernel of ``node`` rounds."""
-    if bits == 16:
-        return "up"
-    return "away" if isinstance(node, Dense) else "twice"
+    if isinstance(node, Dense):
+        return "away"
+    return "up" if bits == 16 else "twice"
 
 
 def _checked_bias(words: list[int], layer: str, bits: int) -> list[int]:

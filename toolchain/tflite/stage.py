@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from toolchain.data.samples import load as load_samples
-from toolchain.errors import BitMismatchError, UnsupportedModelError
+from toolchain.errors import UnsupportedModelError
 from toolchain.network import storage
 from toolchain.network.interpreter import quantize_inputs, run
 from toolchain.network.nodes import FixedPointNetwork
-from toolchain.project import TfliteSection
+from toolchain.project import TfliteKind, TfliteSection
 from toolchain.results import (
     DataResult,
     FloatArray,
@@ -26,28 +26,26 @@ from toolchain.results import (
 )
 from toolchain.tflite.check import Agreement, check_file
 from toolchain.tflite.companions import C_ARRAY, add_metadata, write_c_array
+from toolchain.tflite.converted import write_converted
 from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
-from toolchain.tflite.float32 import convert_keras_file
-from toolchain.tflite.grids import Grid, QuantizedArray
-from toolchain.tflite.lowering import lower
+from toolchain.tflite.grids import Bits, Grid, QuantizedArray
 from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.plain_c import write_plain_c
-from toolchain.tflite.ports import choose_ports
-from toolchain.tflite.runtime import run_file
+from toolchain.tflite.settling import settle
 from toolchain.tflite.vectors import write_vectors
 
-_FLOAT_TOLERANCE = 1e-4  # of the largest output: float32 sums in another order
+_MEASURED = ("float32", "int8")  # whose accuracy stands in the report
 
 
 def export(
     data: DataResult, pruned: PruneResult, quantized: QuantizeResult, section: TfliteSection, job: Job
 ) -> TfliteResult:
-    """Write ``model.float32.tflite``, ``model.int8.tflite``, ``model.int8.json`` (scales, bounds per layer, metadata),
-    ``test_vectors.npz``, ``plain_c/`` and ``predictions.npz`` (per kind ``(samples, outputs)``, the test part, in the
-    model's output units) into the folder.
+    """Write ``model.KIND.tflite`` for every kind into the folder; beside int8 and int16x8 ``model.KIND.json`` (scales,
+    bounds per layer, metadata); with int8 ``test_vectors.npz`` and ``plain_c/``; and ``predictions.npz`` (float32 and
+    int8: ``(samples, outputs)``, the test part, in the model's output units).
 
-    Both files are run and compared. A network without an exact int8 form is named in ``skipped``, with the reason.
+    Every file is run and compared. A network without an exact form is named in ``skipped``, with the reason.
     Raises BitMismatchError when a file's words are not the network's within what its formats allow.
     """
     samples = load_samples(data)
@@ -57,17 +55,20 @@ def export(
     agreement: Agreement | None = None
     for place, kind in enumerate(section.kinds):
         job.progress(f"tflite {kind}", place, len(section.kinds))
-        if kind == "float32":
-            predictions[kind], checked = _export_float32(pruned, samples, job.folder)
-            files.append(_record(job.folder / "model.float32.tflite", kind, checked))
-            continue
-        try:
-            network = _load_network(quantized)
-            agreement, predictions[kind], checked = _export_int8(network, data, samples, job.folder)
-        except NotExpressibleError as reason:
-            skipped[kind] = str(reason)
-            continue
-        files.append(_record(job.folder / "model.int8.tflite", kind, checked))
+        path = job.folder / f"model.{kind}.tflite"
+        if kind == "int8" or kind == "int16x8":
+            try:
+                made = _export_integers(_load_network(quantized), data, samples, path, 8 if kind == "int8" else 16)
+            except NotExpressibleError as reason:
+                skipped[kind] = str(reason)
+                continue
+            agreement = made.agreement if kind == "int8" else agreement
+            outputs, checked = made.outputs, made.statement
+        else:
+            outputs, checked = write_converted(kind, pruned.folder, samples, path)
+        if kind in _MEASURED:
+            predictions[kind] = outputs
+        files.append(_record(path, kind, checked))
     np.savez(job.folder / "predictions.npz", allow_pickle=False, **predictions)
     job.progress("tflite", len(section.kinds), len(section.kinds))
     return TfliteResult(
@@ -75,21 +76,6 @@ def export(
         equal_words_share=agreement.equal_words_share if agreement else None,
         largest_word_difference=agreement.largest_word_difference if agreement else None,
     )  # fmt: skip
-
-
-def _export_float32(pruned: PruneResult, samples: Samples, folder: Path) -> tuple[FloatArray, str]:
-    path = folder / "model.float32.tflite"
-    path.write_bytes(convert_keras_file(pruned.folder / "model.keras"))
-    found = run_file(path, samples.test.x.astype(np.float32)).astype(np.float64)
-    expected = np.load(pruned.folder / "predictions.npy", allow_pickle=False)
-    largest = float(np.abs(found - expected).max(initial=0.0))
-    allowed = _FLOAT_TOLERANCE * max(float(np.abs(expected).max(initial=0.0)), 1.0)
-    if not largest <= allowed:
-        raise BitMismatchError(
-            f"its outputs are {largest:.3g} from the pruned Keras model's", where=path.name,
-            allowed=f"at most {allowed:.3g}: float32 sums in another order",
-        )  # fmt: skip
-    return found, f"pruned Keras model on {len(found)} test samples: largest difference {largest:.3g}"
 
 
 def _load_network(quantized: QuantizeResult) -> FixedPointNetwork:
@@ -102,28 +88,36 @@ def _load_network(quantized: QuantizeResult) -> FixedPointNetwork:
         ) from None
 
 
-def _export_int8(
-    network: FixedPointNetwork, data: DataResult, samples: Samples, folder: Path
-) -> tuple[Agreement, FloatArray, str]:
+@dataclass(frozen=True, eq=False)
+class _Exported:
+    """An integer file's agreement with the network, its outputs on the test part and the line that says so."""
+
+    agreement: Agreement
+    outputs: FloatArray
+    statement: str
+
+
+def _export_integers(
+    network: FixedPointNetwork, data: DataResult, samples: Samples, path: Path, bits: Bits
+) -> _Exported:
     port = network.inputs[0]
-    train = quantize_inputs(network, {port.name: samples.train.x})[port.name]
-    model = lower(network, choose_ports(network, train, extrapolates=data.task == "regression"))
-    path = folder / "model.int8.tflite"
+    train = quantize_inputs(network, {port.name: samples.train.x})
+    model = settle(network, train, data.task == "regression", bits)
     path.write_bytes(to_bytes(model, {"network_sha256": storage.digest(network).encode()}))
     test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
     corners = corner_inputs(model.input.grid, port.shape)
-    inputs = np.concatenate([test, corners])
-    agreement = check_file(path, model, network, inputs)
-    write_vectors(folder, network, model, agreement, len(corners))
-    write_plain_c(folder / "plain_c", model)
-    write_c_array(path, folder / "plain_c" / C_ARRAY)
+    agreement = check_file(path, model, network, np.concatenate([test, corners]))
+    if bits == 8:
+        write_vectors(path.parent, network, model, agreement, len(corners))
+        write_plain_c(path.parent / "plain_c", model)
+        write_c_array(path, path.parent / "plain_c" / C_ARRAY)
     outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
-    saturated = _saturated(model.input.grid, samples.test.x)
-    cost = PortCost(saturated, *_difference(network, data, samples.test.x, outputs))
+    cost = PortCost(_saturated(model.input.grid, samples.test.x), *_difference(network, data, samples.test.x, outputs))
     statement = describe(network, model, agreement, cost)
-    write_description(folder / "model.int8.json", network, model, agreement)
-    add_metadata(folder / "model.int8.json", path, data)
-    return agreement, outputs, statement
+    description = path.with_suffix(".json")
+    write_description(description, network, model, agreement)
+    add_metadata(description, path, data)
+    return _Exported(agreement, outputs, statement)
 
 
 def _saturated(grid: Grid, x: FloatArray) -> int:
@@ -158,7 +152,7 @@ def corner_inputs(grid: Grid, shape: tuple[int, ...]) -> QuantizedArray:
     return np.stack([*constant, *alternating])
 
 
-def _record(path: Path, kind: Literal["float32", "int8"], checked: str) -> TfliteFile:
+def _record(path: Path, kind: TfliteKind, checked: str) -> TfliteFile:
     content = path.read_bytes()
     return TfliteFile(
         path=path.name, kind=kind, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), checked=checked

@@ -1,0 +1,94 @@
+"""Keras models through TensorFlow's converter: the kinds of file that need no integer network."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.errors import BitMismatchError, UnsupportedModelError
+from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
+from toolchain.results import FloatArray, Samples
+from toolchain.tflite.reader import read_summary
+from toolchain.tflite.runtime import run_file
+
+ConvertedKind = Literal["float32", "float16", "dynamic_range", "post_training_int8"]
+CONVERTED: tuple[ConvertedKind, ...] = get_args(ConvertedKind)
+#: Of the largest output: float32 sums in another order; weights with 11 bits. The others are measured, not bounded.
+_TOLERANCE: dict[ConvertedKind, float] = {"float32": 1e-4, "float16": 1e-2}
+_CALIBRATION_SAMPLES = 500
+
+
+def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: Path) -> tuple[FloatArray, str]:
+    """Write ``path`` from the pruned Keras model in the folder ``pruned`` and run it on the test part.
+
+    Returns its outputs ``(test samples, outputs)`` and what they were compared with. Raises BitMismatchError when a
+    float file's outputs are not the Keras model's.
+    """
+    path.write_bytes(convert_keras_file(pruned / "model.keras", kind, samples.train.x[:_CALIBRATION_SAMPLES]))
+    found = run_on_values(path, samples.test.x)
+    expected = np.load(pruned / "predictions.npy", allow_pickle=False)
+    largest = float(np.abs(found - expected).max(initial=0.0))
+    allowed = _TOLERANCE.get(kind, np.inf) * max(float(np.abs(expected).max(initial=0.0)), 1.0)
+    if not largest <= allowed:
+        raise BitMismatchError(
+            f"its outputs are {largest:.3g} from the pruned Keras model's", where=path.name,
+            allowed=f"at most {allowed:.3g}: weights of the file's precision, float32 sums in another order",
+        )  # fmt: skip
+    bound = "" if kind in _TOLERANCE else " (made by post-training quantization: measured, no bound holds)"
+    return found, f"pruned Keras model on {len(found)} test samples: largest difference {largest:.3g}{bound}"
+
+
+def run_on_values(path: Path, x: FloatArray) -> FloatArray:
+    """Outputs in real values for real inputs: quantized to the file's input port, dequantized from its output port."""
+    summary = read_summary(path)
+    source, result = summary.inputs[0], summary.outputs[0]
+    if source.scale is None or source.zero_point is None or source.kind == "float32":
+        return run_file(path, x.astype(np.float32)).astype(np.float64)
+    kind: type[np.int8] | type[np.int16] = np.int16 if source.kind == "int16" else np.int8
+    ends = np.iinfo(kind)
+    words = np.clip(np.rint(x / source.scale) + source.zero_point, ends.min, ends.max).astype(kind)
+    assert result.scale is not None
+    assert result.zero_point is not None
+    return (run_file(path, words).astype(np.float64) - result.zero_point) * result.scale
+
+
+def convert_keras_file(
+    path: Path, kind: ConvertedKind = "float32", calibration: NDArray[np.float64] | None = None
+) -> bytes:
+    """The flatbuffer of the tf_keras model in ``path``.
+
+    Raises UnsupportedModelError when it cannot be loaded or has operators that TFLite has not.
+    """
+    tf = load_tensorflow()
+    try:
+        model = tf.keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UnsupportedModelError(f"cannot be loaded: {str(error)[:300]}", where=str(path)) from None
+    return convert_keras(model, calibration if kind == "post_training_int8" else None, kind)
+
+
+def convert_keras(model: Any, calibration: NDArray[np.float64] | None = None, kind: ConvertedKind = "float32") -> bytes:
+    """The flatbuffer of a tf_keras model; with ``calibration (samples, *shape)`` full int8 as the converter's own
+    post-training quantization makes it. ``float16``: weights in half precision; ``dynamic_range``: int8 weights."""
+    tf = load_tensorflow()
+    from tensorflow.lite.python.convert import ConverterError
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if kind != "float32" or calibration is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if calibration is not None:
+        converter.representative_dataset = lambda: ([sample[None].astype(np.float32)] for sample in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    try:
+        with quiet_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about calibration statistics it then collects itself
+            return bytes(converter.convert())
+    except (ValueError, RuntimeError, ConverterError) as error:
+        raise UnsupportedModelError(f"TFLite cannot express it: {str(error)[:300]}", where=f"tflite {kind}") from None

@@ -59,14 +59,14 @@ def _starting_table(name: str, model: str, data: str, predict: tuple[str, ...]) 
 
 def _data_table(path: Path, predict: tuple[str, ...]) -> dict[str, Any]:
     """``[data]`` for a file or folder; the task of a table follows from its columns."""
-    from toolchain.data.memory import source_of
+    from toolchain.data.memory import source_of, task_of_file
 
     source = source_of(path)
     table: dict[str, Any] = {"source": source, "path": str(path)}
     if source in ("npz", "npy"):
         if predict:
             raise ProjectError("names columns of a table", where="--predict", allowed=".csv, .csv.gz, .parquet")
-        return table | {"task": "regression"}
+        return table | {"task": task_of_file(path)}
     if predict:
         from toolchain.data.column_samples import task_of
 

@@ -12,6 +12,8 @@ import pytest
 from data_cases import candle_table
 
 from toolchain.data import memory
+from toolchain.data.arrays import task_of_arrays
+from toolchain.data.memory import task_of_file
 from toolchain.data.preflight import check
 from toolchain.data.python_function import Returned, call
 from toolchain.data.samples import load
@@ -276,3 +278,32 @@ def test_init_asks_which_columns_are_predicted(tmp_path: Path) -> None:
         create("six", tmp_path, "", "x.npz", ("a",))
     with pytest.raises(ProjectError, match="columns of a table"):
         create("seven", tmp_path, "", "", ("a",))
+
+
+@pytest.mark.parametrize(
+    ("y", "task"),
+    [
+        (np.array([0, 1, 2, 1]), "classification"),
+        (np.array([0.0, 1.0, 1.0]), "classification"),
+        (np.array([[1, 0], [0, 1]]), "classification"),
+        (np.array([[0], [1], [2]]), "classification"),
+        (np.array([0, 2, 3]), "regression"),
+        (np.array([0.5, 1.0]), "regression"),
+        (np.arange(30.0), "regression"),
+        (np.arange(30), "classification"),
+        (np.array([[0.2, 0.8], [1, 0]]), "regression"),
+        (np.array([1, 1, 1]), "regression"),
+    ],
+)
+def test_the_task_follows_from_the_targets(y: np.ndarray, task: str, tmp_path: Path) -> None:
+    assert task_of_arrays({"y_train": y}) == task
+    np.savez(tmp_path / "data.npz", y_train=y)
+    assert task_of_file(tmp_path / "data.npz") == task
+    np.save(tmp_path / "y_train.npy", y)
+    assert task_of_file(tmp_path) == task
+
+
+def test_the_task_of_an_unreadable_file_is_left_to_the_data_stage(tmp_path: Path) -> None:
+    (tmp_path / "data.npz").write_bytes(b"PK nonsense")
+    assert task_of_file(tmp_path / "data.npz") == "regression"
+    assert task_of_file(tmp_path / "absent.npz") == "regression"

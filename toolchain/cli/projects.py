@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -97,7 +98,8 @@ def init(
 
     targets = tuple(part.strip() for part in predict.split(",") if part.strip())
     file = create(name, folder, model, data, targets)
-    sys.stderr.write(f"wrote {file}; next: toolchain check {file.parent}\n")
+    task = tomllib.loads(file.read_text(encoding="utf-8"))["data"].get("task", "price_forecast")
+    sys.stderr.write(f"wrote {file} ([data] task: {task}); next: toolchain check {file.parent}\n")
     if as_json:
         print_json({"project": name, "file": str(file)})
 

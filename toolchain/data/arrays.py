@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from toolchain.results import FloatArray, Part, Samples
 
 #: Parts in order of time; the validation part may be missing.
 _PARTS = ("train", "validation", "test")
+#: More different whole numbers than this in a float array are taken for values.
+LARGEST_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,24 @@ def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
     features = int(np.prod(parts[0].x.shape[1:]))
     names = tuple(f"x{i}" for i in range(features))
     return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes)
+
+
+def task_of_arrays(found: Mapping[str, Any]) -> Literal["classification", "regression"]:
+    """classification when ``y_train`` holds class numbers 0, 1, 2 … without a gap, or one-hot rows; else regression.
+
+    Floats count as class numbers when there are at most ``LARGEST_CLASSES`` of them.
+    """
+    y = np.asarray(found.get("y_train", ()))
+    if y.ndim == 0 or not len(y) or y.dtype.kind not in "fiub":
+        return "regression"
+    columns = y.reshape(len(y), -1)
+    if columns.shape[1] > 1:
+        hot = y.ndim == 2 and np.isin(columns, (0, 1)).all() and (columns.sum(axis=1) == 1).all()
+        return "classification" if hot else "regression"
+    classes = np.unique(columns)
+    numbered = len(classes) >= 2 and np.array_equal(classes, np.arange(len(classes)))
+    few = y.dtype.kind != "f" or len(classes) <= LARGEST_CLASSES
+    return "classification" if numbered and few else "regression"
 
 
 def _found(parts: list[Part]) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toolchain.data.arrays import task_of_arrays
 from toolchain.data.columns import TIME_COLUMNS
 from toolchain.errors import DataSourceError, ProjectError
 
@@ -37,8 +39,7 @@ def store(data: Any, folder: Path) -> dict[str, Any]:
     _check_pandas({str(name): value for name, value in data.items()})
     arrays: dict[str, Any] = {str(name): np.asarray(value) for name, value in data.items()}
     np.savez(folder / "data.npz", **arrays)
-    whole = arrays["y_train"].dtype.kind in "iub" if "y_train" in arrays else False
-    return {"source": "npz", "path": "data.npz", "task": "classification" if whole else "regression"}
+    return {"source": "npz", "path": "data.npz", "task": task_of_arrays(arrays)}
 
 
 def source_of(path: Path) -> str:
@@ -51,9 +52,22 @@ def source_of(path: Path) -> str:
     return "parquet" if name.endswith((".parquet", ".pq")) else "csv"
 
 
+def task_of_file(path: Path) -> str:
+    """The task that the targets of an .npz, or of a folder of .npy, are made for; regression if they cannot be read."""
+    try:
+        if path.is_dir():
+            found = {"y_train": np.load(path / "y_train.npy", allow_pickle=False)}
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                found = {"y_train": archive["y_train"]}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return "regression"  # the data stage says what is wrong with it
+    return task_of_arrays(found)
+
+
 def _of_path(path: Path) -> dict[str, Any]:
     source = source_of(path)
-    return {"source": source, "path": str(path)} | ({"task": "regression"} if source in ("npz", "npy") else {})
+    return {"source": source, "path": str(path)} | ({"task": task_of_file(path)} if source in ("npz", "npy") else {})
 
 
 def _store_frame(frame: Any, file: Path) -> None:

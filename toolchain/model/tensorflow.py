@@ -28,6 +28,8 @@ def load_tensorflow() -> Any:
         if first:
             # tf_keras warns of every QKeras quantizer it saves; the saved model is complete
             warnings.filterwarnings("ignore", message=r"The `keras\.constraints\.serialize")
+            # weights are set right after a layer is built: what it was initialized with does not matter
+            warnings.filterwarnings("ignore", message="The initializer .* is unseeded")
             tf.get_logger().setLevel("ERROR")
             tf.config.experimental.enable_op_determinism()
             tf.zeros(1)  # the device messages come with the first operation

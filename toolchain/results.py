@@ -267,6 +267,12 @@ class CsimResult(StageResult):
     differences: tuple[str, ...] = ()  # "<node>: what makes the project another network", found by reading its sources
 
 
+CauseKind = Literal[
+    "input_format", "result_format", "rounding", "overflow", "accumulator", "weights", "bias", "kernel_layout", "table",
+    "window", "operator", "wiring", "recorded_words", "not_whole", "qkeras", "unexplained",
+]  # fmt: skip
+
+
 class Mismatch(Record):
     """The first word that differs."""
 
@@ -278,6 +284,9 @@ class Mismatch(Record):
     found_word: int | None  # None: there is no such word
     fractional_bits: int  # of both words
     cause: str
+    cause_kind: CauseKind = "unexplained"
+    alternatives: tuple[str, ...] = ()  # other causes that give every word found, too
+    tried: tuple[str, ...] = ()  # families of hypotheses, each with their number
 
 
 class Comparison(Record):
@@ -289,6 +298,7 @@ class Comparison(Record):
     mismatched_words: int
     first_mismatch: Mismatch | None = None
     layers: dict[str, int] = {}  # node -> mismatched words
+    layer_words: dict[str, int] = {}  # node -> words compared
     reason: str = ""  # why it was not run
 
 

@@ -136,7 +136,7 @@ def mismatch() -> Mismatch:
     return Mismatch(
         layer="dense", keras_layer="dense", sample=17, element=(42,), expected_word=-1219, found_word=-1220,
         fractional_bits=10, cause="the hardware computes ap_fixed<16,6>, the network "
-        "ap_fixed<16,6,AP_RND_CONV,AP_SAT,0>: rounding TRN instead of RND_CONV",
+        "ap_fixed<16,6,AP_RND_CONV,AP_SAT,0>: rounding TRN instead of RND_CONV", cause_kind="rounding",
     )  # fmt: skip
 
 
@@ -146,6 +146,7 @@ def mismatched() -> VerifyResult:
         update={
             "verdict": "mismatch", "mismatched_words": 2311, "first_mismatch": mismatch(),
             "layers": {**found.hardware.layers, "dense": 1207, "dense_relu": 734, "forecast": 370},
+            "layer_words": {"conv": 3_332, "conv_relu": 3_332, "dense": 51_408, "dense_relu": 51_408, "forecast": 476},
         }
     )  # fmt: skip
     return VerifyResult(hardware=hardware, model=found.model)
@@ -250,9 +251,13 @@ def arm_results() -> BuildResults:
 def hostile_results() -> BuildResults:
     """Names and texts that would break out of the page."""
     found = mismatch_results()
-    bad = mismatch().model_copy(update={"layer": HOSTILE, "keras_layer": HOSTILE + "2", "cause": HOSTILE})
+    bad = mismatch().model_copy(
+        update={"layer": HOSTILE, "keras_layer": HOSTILE + "2", "cause": HOSTILE, "alternatives": (HOSTILE,)}
+    )
     verified = mismatched()
-    hardware = verified.hardware.model_copy(update={"first_mismatch": bad, "layers": {HOSTILE: 3}})
+    hardware = verified.hardware.model_copy(
+        update={"first_mismatch": bad, "layers": {HOSTILE: 3}, "layer_words": {HOSTILE: 9}}
+    )
     rename = {"name": HOSTILE, "kind": HOSTILE}
     assert found.tflite is not None
     return replace(

@@ -129,6 +129,14 @@ def test_a_mismatch_shows_where_which_words_and_why() -> None:
     assert "exit code 5" in words
 
 
+def test_a_mismatch_is_drawn_layer_by_layer() -> None:
+    page = render(assemble(mismatch_results()), figures())
+    assert "fraction of the words that differ, layer by layer" in Page(page).words()
+    assert "dense: 1,207 of 51,408 words differ; dense_relu: 734 of 51,408 words differ" in page
+    assert page.count('class="fill over" x="0"') == 3
+    assert "fraction of the words that differ" not in render(assemble(build_results()), figures())
+
+
 def test_a_page_without_hardware_says_why() -> None:
     words = Page(render(assemble(arm_results()), class_figures(simulated=False))).words()
     assert "Not verified" in words

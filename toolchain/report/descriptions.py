@@ -12,8 +12,13 @@ DESCRIPTIONS = {
     "first_mismatch": "the first word that differs in the first layer that differs; null when all are equal",
     "reason": "why nothing was compared; empty when it was",
     "Comparison.layers": "layer of the network -> words that differ in it",
+    "Comparison.layer_words": "layer of the network -> words of it that were compared",
     "BitAccuracy.layers": "layer of the network -> words that differ in it",
+    "BitAccuracy.layer_words": "layer of the network -> words of it that were compared",
     # Mismatch
+    "cause_kind": "what kind of thing is wrong, for programs",
+    "alternatives": "other causes that give every word found, too",
+    "tried": "families of hypotheses that were tried by computing the layer again, each with their number",
     "Mismatch.layer": "node of the integer network",
     "keras_layer": "layer of the Keras model that the node came from",
     "sample": "index of the sample among those compared, from 0",

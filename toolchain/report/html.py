@@ -13,6 +13,7 @@ from markupsafe import Markup
 from toolchain.report import numerals, plots, statements
 from toolchain.report.arm import run_statement, run_title
 from toolchain.report.figures import Figures
+from toolchain.report.mismatches import mismatches
 from toolchain.report.schema import Report
 
 _FOLDER = Path(__file__).parent
@@ -41,6 +42,7 @@ def render(report: Report, figures: Figures) -> str:
         run_title=run_title,
         run_statement=run_statement,
         plots=plots,
+        mismatches=mismatches,
         command=f"toolchain build {report.project} --target {report.target.name}",
         options=options_as_toml(report.options),
         total_time=statements.total_time(report),

@@ -27,7 +27,9 @@ def mismatch_lines(first: Mismatch) -> tuple[str, ...]:
     words = (
         f"expected word {expected}, found {first.found_word} ({word_value(first.found_word, first.fractional_bits)})"
     )
-    return (f"layer '{first.layer}', sample {first.sample}, element [{element}]", words, f"cause: {first.cause}")
+    where = f"layer '{first.layer}', sample {first.sample}, element [{element}]"
+    others = [f"gives the same words: {text}" for text in first.alternatives]
+    return (where, words, f"cause ({first.cause_kind.replace('_', ' ')}): {first.cause}", *others)
 
 
 def _line(label: str, text: str) -> str:

@@ -18,7 +18,7 @@ from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork, Node
 from toolchain.network.words import output_files, read_formats, read_words
 from toolchain.results import Comparison, CsimResult, Job, Mismatch, QuantizeResult, VerifyResult
-from toolchain.verify.cause import Evidence, find_cause
+from toolchain.verify.cause import Evidence, find_cause, source_kind
 from toolchain.verify.grids import differing, on_grid
 from toolchain.verify.saturation import count_saturations
 
@@ -42,34 +42,36 @@ def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResul
 
 @dataclass
 class Tally:
-    """What was compared so far. ``compared`` and the values of ``counts`` are words."""
+    """What was compared so far: by name, the words that differ (``counts``) and all of them (``extent``)."""
 
     network: FixedPointNetwork
     samples: int
     counts: dict[str, int] = field(default_factory=dict)
-    compared: int = 0
+    extent: dict[str, int] = field(default_factory=dict)
     first: Mismatch | None = None
 
     def add(self, name: str, wrong: np.ndarray) -> bool:
         """Count one array of comparisons; whether it holds the first difference of all."""
         self.counts[name] = int(wrong.sum())
-        self.compared += wrong.size
+        self.extent[name] = int(wrong.size)
         return self.counts[name] > 0 and self.first is None
 
     def add_unreadable(self, name: str, node: Node, why: str) -> None:
         """Words that are not there are words that differ, all of them."""
         self.counts[name] = self.samples * node.size
-        self.compared += self.counts[name]
+        self.extent[name] = self.counts[name]
         if self.first is None:
             self.first = Mismatch(
                 layer=node.name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
                 fractional_bits=node.result.fractional_bits, cause=f"the words of this layer are not whole: {why}",
+                cause_kind="not_whole",
             )  # fmt: skip
 
     def comparison(self) -> Comparison:
         return Comparison(
-            verdict="mismatch" if self.first else "bit_exact", samples=self.samples, words=self.compared,
+            verdict="mismatch" if self.first else "bit_exact", samples=self.samples, words=sum(self.extent.values()),
             mismatched_words=sum(self.counts.values()), first_mismatch=self.first, layers=self.counts,
+            layer_words=self.extent,
         )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: 
     if tally.first is not None and tally.first.expected_word is not None:
         node, name = fault
         evidence = Evidence(network, words, found, formats, csim.differences, tally.counts)
-        tally.first = tally.first.model_copy(update={"cause": _cause(evidence, node, name, csim)})
+        tally.first = tally.first.model_copy(update=_cause(evidence, node, name, csim))
     if tally.first is None and csim.differences:
         tally.first = _latent(network, csim)
     return tally.comparison()
@@ -111,6 +113,7 @@ def _latent(network: FixedPointNetwork, csim: CsimResult) -> Mismatch:
     return Mismatch(
         layer=name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
         fractional_bits=node.result.fractional_bits, cause=f"{problem} (no word of these samples shows it)",
+        cause_kind=source_kind(problem),
     )  # fmt: skip
 
 
@@ -126,11 +129,13 @@ def _check_formats(csim: CsimResult, formats: dict[str, FixedPoint], ports: set[
     return f"formats.txt was changed after the simulation: {', '.join(changed)}" if changed else ""
 
 
-def _cause(evidence: Evidence, node: Node, name: str, csim: CsimResult) -> str:
+def _cause(evidence: Evidence, node: Node, name: str, csim: CsimResult) -> dict[str, object]:
+    """The fields of a mismatch that say why."""
     cause = find_cause(evidence, node, name)
+    text = cause.text
     if csim.changed_files:
-        cause += f"; changed since the project was written: {', '.join(csim.changed_files[:5])}"
-    return cause
+        text += f"; changed since the project was written: {', '.join(csim.changed_files[:5])}"
+    return {"cause": text, "cause_kind": cause.kind, "alternatives": cause.alternatives, "tried": cause.tried}
 
 
 def _describe(node: Node, expected: int, found: int, form: FixedPoint, place: tuple[int, ...]) -> Mismatch:
@@ -171,5 +176,5 @@ def _describe_model(node: Node, expected: int, value: float, place: tuple[int, .
     return Mismatch(
         layer=node.name, keras_layer=node.layer, sample=place[0], element=place[1:], expected_word=int(expected),
         found_word=round(scaled) if np.isfinite(scaled) else None, fractional_bits=node.result.fractional_bits,
-        cause=cause,
+        cause=cause, cause_kind="qkeras",
     )  # fmt: skip

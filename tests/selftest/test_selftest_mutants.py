@@ -22,6 +22,7 @@ def test_mutants_are_caught_and_named() -> None:
     assert found.caught == found.effective
     assert found.missed == ()
     assert found.layer_named_right >= 0.95 * (found.caught - found.stopped), found.misnamed
+    assert found.cause_named_right >= 0.9 * (found.caught - found.stopped), found.other_causes
 
 
 def test_there_are_more_than_twenty_kinds() -> None:

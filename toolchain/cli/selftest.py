@@ -104,7 +104,7 @@ def _summary(document: dict[str, Any]) -> str:
         ran = document["caught"] - document["stopped"]
         lines += [
             f"{document['mutants']:,} mutants: {document['effective']:,} effective, {document['caught']:,} caught",
-            f"  {document['stopped']:,} stopped by g++ or at run time; "
-            f"layer right for {document['layer_named_right']:,} of {ran:,}",
+            f"  {document['stopped']:,} stopped by g++ or at run time; of the other {ran:,} the layer is right for "
+            f"{document['layer_named_right']:,} and the kind of cause for {document['cause_named_right']:,}",
         ]
     return "\n".join([*lines, ""])

@@ -21,6 +21,7 @@ from toolchain.network.nodes import FixedPointNetwork
 from toolchain.network.words import read_formats
 from toolchain.results import Comparison, CsimResult, Progress, Record, no_progress
 from toolchain.selftest.candidate import Candidate, describe_error, draw_candidate
+from toolchain.selftest.causes import CAUSES
 from toolchain.selftest.mutations import SOURCE_MUTATIONS
 from toolchain.selftest.program import Program, compile_each
 from toolchain.selftest.sources import Sources, changed_copy
@@ -44,6 +45,7 @@ class Mutant(Record):
     stopped: bool  # it did not compile, or its run ended early: nothing to compare
     named: str  # the layer of the verdict
     cause: str
+    cause_right: bool = False  # the kind of cause that the change is
 
 
 class MutantsResult(Record):
@@ -54,11 +56,14 @@ class MutantsResult(Record):
     effective: int
     caught: int  # of the effective ones
     layer_named_right: int  # of the caught ones that ran
+    cause_named_right: int  # of the caught ones that ran, too
+    unexplained: int  # of the caught ones that ran: nothing that was tried gave the words
     stopped: int  # of the caught ones: refused by the compiler or at run time, before any comparison
     caught_without_effect: int  # seen in the sources although no word of the samples shows it
     kinds: dict[str, int]  # effective mutants of each kind
     missed: tuple[Mutant, ...]
     misnamed: tuple[Mutant, ...]
+    other_causes: tuple[Mutant, ...]  # whose cause was said to be another
 
 
 def run_mutants(
@@ -98,6 +103,7 @@ class _Trial:
     kind: str
     layer: str
     folder: Path
+    change: str = ""  # what the sources were changed by, if that is not ``kind``
 
 
 def mutate_model(seed: int, number: int, samples: int) -> list[Mutant]:
@@ -183,7 +189,7 @@ def _judge_stale(
             csim = candidate.simulate(programs[project], project, candidate.project)
         except ToolchainError:
             continue
-        stale = _Trial(STALE, trial.layer, trial.folder)
+        stale = _Trial(STALE, trial.layer, trial.folder, trial.kind)
         return [_mutant(candidate, stale, differ(pristine.folder, csim.folder), candidate.compare(csim))]
     return []
 
@@ -202,6 +208,7 @@ def _mutant(candidate: Candidate, trial: _Trial, effective: bool, verdict: Compa
         model=candidate.number, kind=trial.kind, layer=seen_at(candidate.network, candidate.hls.formats, trial.layer),
         effective=effective, caught=verdict.verdict == "mismatch", stopped=False, named=first.layer if first else "",
         cause=first.cause if first else "",
+        cause_right=first is not None and first.cause_kind == CAUSES[trial.change or trial.kind],
     )  # fmt: skip
 
 
@@ -237,9 +244,12 @@ def _count(mutants: list[Mutant], seed: int) -> MutantsResult:
     ran = [mutant for mutant in caught if not mutant.stopped]
     return MutantsResult(
         seed=seed, mutants=len(mutants), effective=len(effective), caught=len(caught),
-        layer_named_right=sum(mutant.named == mutant.layer for mutant in ran), stopped=len(caught) - len(ran),
+        layer_named_right=sum(mutant.named == mutant.layer for mutant in ran),
+        cause_named_right=sum(mutant.cause_right for mutant in ran),
+        unexplained=sum("unexplained: " in mutant.cause for mutant in ran), stopped=len(caught) - len(ran),
         caught_without_effect=sum(mutant.caught and not mutant.effective for mutant in mutants),
         kinds=dict(Counter(mutant.kind for mutant in effective).most_common()),
         missed=tuple(mutant for mutant in effective if not mutant.caught),
         misnamed=tuple(mutant for mutant in ran if mutant.named != mutant.layer),
+        other_causes=tuple(mutant for mutant in ran if not mutant.cause_right),
     )  # fmt: skip

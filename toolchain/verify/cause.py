@@ -62,16 +62,18 @@ def find_cause(evidence: Evidence, node: Node, name: str) -> Cause:
     if name != node.name and not evidence.counts.get(node.name, 1):
         text = "the output port does not hold the layer's words: the port's type, or the words after the simulation"
         return Cause("result_format" if form != evidence.formats[node.name] else "recorded_words", text)
-    changed = changed_afterwards(evidence.network, evidence.expected, evidence.counts, node, (found, form))
-    if changed:
-        return Cause("recorded_words", changed)
     region = region_of(evidence.network, evidence.expected, node, found, form, set(evidence.counts))
     read = _sources(evidence, region)
     for hypothesis in types.compiled_type(region):
         if region.explains(hypothesis):
             return Cause(hypothesis.kind, _joined(hypothesis.text, read))
+    changed = changed_afterwards(region, evidence.counts, evidence.formats)
+    if changed and not read:
+        return Cause("recorded_words", changed)
     holding, tried = _experiments(region)
     told = tuple(f"{family}: {number}" for family, number in tried.items() if number)
+    if not holding and changed:
+        return Cause("recorded_words", changed, (), told)
     if not holding:
         return _unexplained(read, told, region)
     wanted = {source_kind(text) for text in read}

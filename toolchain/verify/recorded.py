@@ -5,37 +5,36 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Words
-from toolchain.network.nodes import FixedPointNetwork, Node
 from toolchain.network.words import output_files
 from toolchain.verify.grids import differing
-from toolchain.verify.region import region_of
+from toolchain.verify.region import Region, region_of
 
 _CHANGED = "its words were changed after the simulation"
 
 
-def changed_afterwards(
-    network: FixedPointNetwork,
-    words: dict[str, Words],
-    counts: dict[str, int],
-    node: Node,
-    found: tuple[Words, FixedPoint],
-) -> str:
-    """Why the words ``found`` of ``node`` (and their format) cannot be those that it put out, or ``""``.
+def changed_afterwards(region: Region, counts: dict[str, int], formats: dict[str, FixedPoint]) -> str:
+    """Why the words found of the last layer of ``region`` cannot be those that it put out, or ``""``.
 
-    ``counts`` are the differing words of every recorded layer and port.
+    ``counts`` are the differing words of every recorded layer and port, ``formats`` their compiled types.
     """
+    network, words, node = region.network, region.words, region.last
     ports = [name for name, output in output_files(network).items() if output == node.name]
     if ports and not counts.get(ports[0], 1):
         return f"{_CHANGED}: the output port holds the expected ones"
     recorded = set(counts)
     for later in network.nodes:
         if counts.get(later.name, 1) == 0 and later.inputs:
-            region = region_of(network, words, later, words[later.name], later.result, recorded)
-            if any(node.name in item.inputs for item in region.nodes):
-                made, kind = region.from_words(node.name, *found)
-                if differing(made, kind, words[later.name], later.result).any():
+            behind = region_of(network, words, later, words[later.name], later.result, recorded)
+            if any(node.name in item.inputs for item in behind.nodes):
+                made, kind = behind.from_words(node.name, region.found, region.form)
+                form = formats[later.name]  # it may be tighter than the network's: these words may not fit
+                clipped = form.requantize(made, kind.fractional_bits)
+                if all(
+                    differing(one, its, words[later.name], later.result).any()
+                    for one, its in ((made, kind), (clipped, form))
+                ):
                     return f"{_CHANGED}: {later.name} was computed from the expected ones"
-    return _moved(words[node.name], node.result, *found)
+    return _moved(words[node.name], node.result, region.found, region.form)
 
 
 def _moved(expected: Words, asked: FixedPoint, found: Words, form: FixedPoint) -> str:

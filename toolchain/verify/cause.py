@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from toolchain.fixed_point import FixedPoint, Words
-from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node
+from toolchain.network.nodes import MOVES, Embedding, FixedPointNetwork, Input, Linear, Node, Table
 from toolchain.network.ranges import analyse, exact_range
 from toolchain.results import CauseKind
 from toolchain.verify import constants, operations, solving, types, windows
@@ -97,9 +97,10 @@ def _experiments(region: Region) -> tuple[list[Hypothesis], dict[str, int]]:
     """The hypotheses that hold, and how many of each family were tried."""
     holding: list[Hypothesis] = []
     tried = dict.fromkeys(FAMILIES, 0)
-    nodes = [other for node in reversed(region.nodes) for other in _as_compiled(region, node)]
+    plain = list(reversed(region.nodes))
+    compiled = [other for node in plain for other in _as_compiled(region, node)]
     for family, hypotheses in FAMILIES.items():
-        for node in nodes:
+        for node in plain if hypotheses is types.result_types else compiled:
             for hypothesis in hypotheses(region, node):
                 tried[family] += 1
                 if region.explains(hypothesis):
@@ -108,8 +109,14 @@ def _experiments(region: Region) -> tuple[list[Hypothesis], dict[str, int]]:
 
 
 def _as_compiled(region: Region, node: Node) -> Iterator[Node]:
-    """``node``, and with the accumulator that its actual weights and inputs need: one of the two was written."""
+    """``node``, and with the types that were compiled, as far as they are known, in place of the network's.
+
+    An accumulator is the network's or what the actual weights and inputs need: one of the two was written.
+    """
     yield node
+    if node is region.last and node.result != region.form and not isinstance(node, (*MOVES, Table, Embedding)):
+        node = replace(node, result=region.form)
+        yield node
     if isinstance(node, Linear):
         ranges = analyse(region.network)
         proven = exact_range(node, [ranges[name] for name in node.inputs]).smallest_format()

@@ -27,6 +27,7 @@ class Hypothesis:
     text: str
     node: str
     compute: Compute
+    unset: np.ndarray | None = None  # places of the layer's shape that nothing is written to: any word may stand there
     exactly: bool = False  # not in the compiled type: what it makes is already of a type of its own
     reads: tuple[str, ...] = ()  # the layers whose words ``compute`` is given; none: the node's own inputs
 
@@ -86,11 +87,24 @@ class Region:
         found = self.found[samples]
         if words.shape != found.shape:
             return False
+        if hypothesis.unset is not None:
+            return self._gives_the_rest(words, form, found, hypothesis.unset)
         if not differing(words, form, found, self.form).any():
             return True
         # The compiled type may be tighter: it gives the same for the network's own words, not for these.
         clipped = self.form.requantize(words, form.fractional_bits)
         return not hypothesis.exactly and not differing(clipped, self.form, found, self.form).any()
+
+    def _gives_the_rest(self, words: Words, form: FixedPoint, found: Words, unset: np.ndarray) -> bool:
+        """The same where something is written; some word there must be another than the network's."""
+        if unset.shape != self.last.shape:
+            return False
+        wrong = differing(self.words[self.last.name], self.last.result, self.found, self.form)
+        clipped = self.form.requantize(words, form.fractional_bits)
+        return bool(wrong[:, ~unset].any()) and any(
+            not differing(one, its, found, self.form)[:, ~unset].any()
+            for one, its in ((words, form), (clipped, self.form))
+        )
 
     def follow(
         self, node: Node, made: tuple[Words, FixedPoint], samples: np.ndarray | slice = slice(None)

@@ -129,8 +129,13 @@ def _bits(count: int) -> str:
 def _pool_accumulators(node: MaxPool) -> Iterator[Hypothesis]:
     form = node.result
     for less in range(1, form.width):
+        unsigned = form.integer_bits - less + int(form.signed)
         for what, narrow in (
             ("wraps", FixedPoint(form.signed, form.integer_bits - less, form.fractional_bits)),
+            (
+                "has no sign and wraps",
+                FixedPoint(False, unsigned, form.fractional_bits),
+            ),
             ("drops fractional bits", FixedPoint(form.signed, form.integer_bits, form.fractional_bits - less)),
         ):
             text = f"the accumulator of '{node.name}' {what}: {_bits(less)} less than its input"

@@ -8,9 +8,10 @@ from hls_cases import FPGA, conv_network
 
 from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
-from toolchain.hls.options import legal_reuse_factors, resolve
+from toolchain.hls.options import resolve
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
+from toolchain.network.reuse_factors import legal_reuse_factors
 from toolchain.project import HlsLayer, HlsSection
 
 
@@ -26,7 +27,7 @@ def test_legal_reuse_factors_are_those_that_hls4ml_takes() -> None:
     backend = get_backend("Vivado")
     for n_in in range(1, 20):
         for n_out in (1, 2, 3, 4, 6, 7, 12):
-            assert legal_reuse_factors(n_in, n_out) == backend.get_valid_reuse_factors(n_in, n_out)
+            assert list(legal_reuse_factors(n_in, n_out)) == backend.get_valid_reuse_factors(n_in, n_out)
 
 
 def test_overrides_go_by_layer_and_the_rest_is_the_targets() -> None:

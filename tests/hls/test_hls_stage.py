@@ -90,7 +90,7 @@ def test_an_option_that_is_not_as_asked_is_an_error(tmp_path: Path, file: str, o
 
 
 def test_a_reuse_factor_that_hls4ml_changes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolchain.hls.options.legal_reuse_factors", lambda n_in, n_out: [1, 5])
+    monkeypatch.setattr("toolchain.network.reuse_factors.legal_reuse_factors", lambda n_in, n_out: [1, 5])
     section = HlsSection(layers={"hidden": HlsLayer(strategy="resource", reuse_factor=5)})
     with pytest.raises(ExternalToolError, match="hls4ml changed an option: WARNING: Invalid ReuseFactor=5"):
         Run(conv_network(), tmp_path, section).write()

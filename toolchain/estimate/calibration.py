@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.estimate.amounts import Amounts
-from toolchain.estimate.coefficients import Coefficients, Entry
+from toolchain.estimate.coefficients import UNKNOWN_SPREAD, Coefficients, Entry
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.logic_synthesis import is_measured, logic_amounts
@@ -68,7 +68,9 @@ class SynthesizedDesign:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """What one report says about one entry."""
+
     amounts: Amounts
     truth: float
     source: str
@@ -84,23 +86,37 @@ def fit(
 
     ``synthesized`` calibrates the figures after logic synthesis. Raises ValueError when nothing can be priced.
     """
-    rows: dict[str, list[_Row]] = defaultdict(list)
+    return fit_rows(rows_of(observations, synthesized), start)
+
+
+def rows_of(
+    observations: Iterable[Observation], synthesized: Iterable[SynthesizedDesign] = ()
+) -> list[tuple[str, Row]]:
+    """(entry, row) of every figure that was seen: what a fit needs, counted once."""
+    found = []
     for whole in synthesized:
         if not is_measured(whole.design):
             continue
         shape = " > ".join(_shape(layer) for layer in whole.design.layers)
         for figure, amounts in logic_amounts(whole.design).items():
             if whole.figures.get(figure) is not None:
-                row = _Row(amounts, whole.figures[figure], whole.source, shape)
-                rows[f"{amounts.regime}/{figure}/any"].append(row)
+                row = Row(amounts, whole.figures[figure], whole.source, shape)
+                found.append((f"{amounts.regime}/{figure}/any", row))
     for seen in observations:
         for figure, amounts in layer_amounts(seen.layer, seen.design).items():
             truth = seen.figures.get(figure)
             if truth is None or not math.isfinite(truth) or truth < 0:
                 continue
-            row = _Row(amounts, truth, seen.source, f"{seen.source} {_shape(seen.layer)}")
-            for tool in (seen.design.tool, "any"):
-                rows[f"{amounts.regime}/{figure}/{tool}"].append(row)
+            row = Row(amounts, truth, seen.source, f"{seen.source} {_shape(seen.layer)}")
+            found += [(f"{amounts.regime}/{figure}/{tool}", row) for tool in (seen.design.tool, "any")]
+    return found
+
+
+def fit_rows(seen: Iterable[tuple[str, Row]], start: Coefficients | None = None, spreads: bool = True) -> Coefficients:
+    """``fit`` on rows; without ``spreads`` those of the entries stay at half to twice, which saves most of the time."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for name, row in seen:
+        rows[name].append(row)
     if not rows:
         raise ValueError("no layer of these reports can be priced: nothing to calibrate")
     entries = dict(start.entries) if start else {}
@@ -110,7 +126,7 @@ def fit(
         prior = PRIORS.get(f"{regime}/{figure}", {})
         if tool != "any" and pooled:
             prior = {term: value for term, value in pooled.terms.items() if value or term in prior}
-        entries[name] = _entry(rows[name], prior)
+        entries[name] = _entry(rows[name], prior, spreads)
     return Coefficients(entries)
 
 
@@ -119,20 +135,22 @@ def _shape(layer: DesignLayer) -> str:
     return " x ".join(map(str, shape))
 
 
-def _entry(rows: Sequence[_Row], prior: Mapping[str, float]) -> Entry:
+def _entry(rows: Sequence[Row], prior: Mapping[str, float], spreads: bool) -> Entry:
     terms = sorted({*prior, *(term for row in rows for term, amount in row.amounts.terms.items() if amount)})
     found = _solve(rows, terms, prior)
+    number = Counter(row.source for row in rows)
     return Entry(
-        dict(zip(terms, (round(float(value), 6) for value in found), strict=True)), _spread(rows, terms, prior),
-        len(rows), tuple(sorted({row.source for row in rows})),
+        dict(zip(terms, (round(float(value), 6) for value in found), strict=True)),
+        _spread(rows, terms, prior) if spreads else UNKNOWN_SPREAD, len(rows), tuple(sorted(number)),
+        round(len(rows) ** 2 / sum(count**2 for count in number.values()), 3),
     )  # fmt: skip
 
 
-def _matrix(rows: Sequence[_Row], terms: Sequence[str]) -> NDArray[np.float64]:
+def _matrix(rows: Sequence[Row], terms: Sequence[str]) -> NDArray[np.float64]:
     return np.array([[row.amounts.terms.get(term, 0.0) for term in terms] for row in rows], dtype=float)
 
 
-def _solve(rows: Sequence[_Row], terms: Sequence[str], prior: Mapping[str, float]) -> NDArray[np.float64]:
+def _solve(rows: Sequence[Row], terms: Sequence[str], prior: Mapping[str, float]) -> NDArray[np.float64]:
     """Non-negative coefficients that minimise the sum of relative deviations (least squares, reweighted).
 
     A coefficient that has a prior is drawn to it as if by a few more layers.
@@ -190,7 +208,7 @@ def nonnegative_least_squares(matrix: NDArray[np.float64], target: NDArray[np.fl
     return found
 
 
-def _spread(rows: Sequence[_Row], terms: Sequence[str], prior: Mapping[str, float]) -> tuple[float, float]:
+def _spread(rows: Sequence[Row], terms: Sequence[str], prior: Mapping[str, float]) -> tuple[float, float]:
     """The 10 % and 90 % quantile of truth / value over rows that were left out, widened where there are few.
 
     A source is left out as a whole when the others have as many rows, else shape by shape.

@@ -11,20 +11,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 _SHIPPED = Path(__file__).with_name("coefficients.json")
 #: Of a figure that no report ever calibrated: it is half to twice its value.
 UNKNOWN_SPREAD = (0.5, 2.0)
+#: Fewer layers than these are no calibration; fewer effective sources than these are one author's designs.
+FEWEST_LAYERS, ONE_SOURCE = 4, 1.1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Coefficients by amount; ``spread``: the truth is between these multiples of the value in 80 % of cases."""
+    """Coefficients by amount; ``spread``: the truth is between these multiples of the value in 80 % of cases.
+
+    ``effective_sources``: sources, each by its share of the layers: 1 / sum of squares.
+    """
 
     terms: Mapping[str, float]
     spread: tuple[float, float]
     layers: int
     sources: tuple[str, ...]
+    effective_sources: float = 2.0
+
+    @property
+    def evidence(self) -> Literal["own", "foreign", "none"]:
+        """``foreign``: as good as one source; ``none``: a handful of layers."""
+        if self.layers < FEWEST_LAYERS:
+            return "none"
+        return "own" if self.effective_sources >= ONE_SOURCE else "foreign"
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,7 @@ def read(path: Path) -> Coefficients:
             str(name): Entry(
                 {str(term): float(value) for term, value in item["terms"].items()},
                 (float(item["spread"][0]), float(item["spread"][1])), int(item["layers"]), tuple(item["sources"]),
+                float(item.get("effective_sources", 2.0)),
             )
             for name, item in items.items()
         }  # fmt: skip

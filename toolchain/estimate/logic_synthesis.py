@@ -13,6 +13,7 @@ from toolchain.estimate.amounts import Amounts, regime
 from toolchain.estimate.block import Block, block_dsp, block_of
 from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.intervals import conformal
 from toolchain.estimate.price import figure
 from toolchain.results import Estimated
 
@@ -25,9 +26,9 @@ _RATIOS = {
 
 
 def after_logic_synthesis(
-    design: Design, found: Mapping[str, Estimated], coefficients: Coefficients
+    design: Design, found: Mapping[str, Estimated], coefficients: Coefficients, grade: str
 ) -> dict[str, Estimated]:
-    """dsp, bram_18k, lut, ff after logic synthesis, from those of C synthesis."""
+    """dsp, bram_18k, lut, ff after logic synthesis, from those of C synthesis; ``grade`` is that of the latter."""
     kernels = [layer for layer in design.layers if layer.weights is not None or layer.kernel_shape is not None]
     memory = any(layer.kind == "recurrent" or regime(layer) == "block" for layer in kernels)
     ratios = _RATIOS["memory" if memory else "logic"]
@@ -37,7 +38,8 @@ def after_logic_synthesis(
             priced = figure(name, amounts, "any", coefficients)
             low, high = priced.spread
             later[name] = _rounded(priced.value, priced.value * low, priced.value * high)
-    return later
+    kind = "dense_in_memory" if is_measured(design) else grade
+    return {name: conformal(one, name, "logic_synthesis", kind, coefficients) or one for name, one in later.items()}
 
 
 def is_measured(design: Design) -> bool:

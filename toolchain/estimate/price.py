@@ -65,7 +65,8 @@ def figure(name: str, amounts: Amounts, tool: str, coefficients: Coefficients) -
     if unseen:
         spread = widened((min(spread[0], 0.8), max(spread[1], 1.25)), _FOREIGN)
     line = f"{name} {value:.0f} = " + (" + ".join(shown) or "0")
-    return Figure(value, spread, "own" if own and not unseen else "foreign", line)
+    evidence = entry.evidence
+    return Figure(value, spread, evidence if (own and not unseen) or evidence == "none" else "foreign", line)
 
 
 def widened(spread: Spread, power: float) -> Spread:

@@ -11,8 +11,8 @@ from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kernels import kernel_price
 from toolchain.estimate.price import Price, widened
-from toolchain.estimate.reuse import block_reuse_factor
 from toolchain.estimate.small_layers import table_blocks
+from toolchain.network.reuse_factors import block_reuse_factor
 
 #: Cycles of a step beyond the reuse factor of its kernels: gates, tables, state (three GRU designs of Vivado 2019.2).
 _STEP_CYCLES = 10

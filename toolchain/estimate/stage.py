@@ -7,12 +7,13 @@ from toolchain.estimate.coefficients import Coefficients, shipped
 from toolchain.estimate.confidence import confidence
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.from_network import design_of
+from toolchain.estimate.intervals import conformal, united
 from toolchain.estimate.logic_synthesis import after_logic_synthesis
 from toolchain.estimate.price import Price
 from toolchain.estimate.prices import price
 from toolchain.network import storage
 from toolchain.project import HlsSection
-from toolchain.results import EstimateResult, Job, LayerEstimate, QuantizeResult
+from toolchain.results import Estimated, EstimateResult, Job, LayerEstimate, QuantizeResult
 from toolchain.target import Fpga
 
 RESOURCES = ("dsp", "bram_18k", "lut", "ff")
@@ -34,22 +35,35 @@ def estimate_design(
     """
     used = coefficients or shipped()
     priced = [(layer, price(layer, design, used)) for layer in design.layers]
+    grade, notes = confidence(design, fpga, priced)
     found = {name: totals.resource(priced, name) for name in RESOURCES}
-    later = after_logic_synthesis(design, found, used)
+    found |= {"latency_cycles": totals.latency(design, priced), "initiation_interval": totals.interval(design, priced)}
+    found = {name: _covering(name, one, grade, used) for name, one in found.items()}
+    later = after_logic_synthesis(design, found, used, grade)
     held = {"dsp": fpga.dsp, "bram_18k": fpga.bram_18k, "lut": fpga.lut, "ff": fpga.ff}
-    shown = later if stage == "logic_synthesis" else found
+    shown = later if stage == "logic_synthesis" else {name: found[name] for name in RESOURCES}
     share = {name: shown[name].value / number for name, number in held.items() if number}
     over = [name for name, number in held.items() if number is not None and shown[name].value > number]
-    cycles = totals.latency(design, priced)
-    grade, notes = confidence(design, fpga, priced)
+    cycles = found["latency_cycles"]
     return EstimateResult(
         stage="logic_synthesis" if stage == "logic_synthesis" else "csynth", **shown, latency_cycles=cycles,
         latency_ns=totals.scaled(cycles, design.clock_period_ns),
         least_latency_cycles=totals.least_latency(design, priced, cycles),
-        initiation_interval=totals.interval(design, priced),
+        initiation_interval=found["initiation_interval"],
         layers=tuple(_layer(layer, cost) for layer, cost in priced), logic_synthesis=later, share=share, fits=not over,
         limiting=max(share, key=lambda name: share[name]) if share else "", grade=grade, notes=notes,
     )  # fmt: skip
+
+
+def _covering(name: str, found: Estimated, grade: str, used: Coefficients) -> Estimated:
+    """The interval of held-out designs of this grade; beside it that of the layers, where these know of a doubt.
+
+    DSP, memory and initiation interval are rules: what may break one stands with the layer.
+    """
+    wider = conformal(found, name, "csynth", grade, used)
+    if wider is not None and grade != "D" and name in ("lut", "ff", "latency_cycles"):
+        return wider
+    return united(found, wider)
 
 
 def _layer(layer: DesignLayer, found: Price) -> LayerEstimate:

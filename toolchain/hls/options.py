@@ -12,6 +12,7 @@ from toolchain.hls.layers import hardware_kernel
 from toolchain.hls.sufficiency import elements, exact_bounds
 from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Node, Scale
 from toolchain.network.ranges import Range
+from toolchain.network.reuse_factors import usable_reuse_factors
 from toolchain.project import HlsSection
 from toolchain.results import HlsLayerOptions
 from toolchain.target import Fpga
@@ -117,28 +118,14 @@ def _check_strategy(node: Linear, strategy: str, io_type: str) -> None:
 def legal_for(node: Linear, io_type: str) -> list[int]:
     """The reuse factors of ``node`` under the resource strategy that hls4ml takes unchanged and computes right.
 
-    Its kernels of convolutions assert more than it checks, or read beyond their arrays.
+    Of a depthwise convolution every divisor is.
     """
     kernel = hardware_kernel(node)
     weights, n_out = kernel.size, kernel.shape[-1]
     if isinstance(node, DepthwiseConvolution):
         return [factor for factor in range(1, weights + 1) if weights % factor == 0]
-    n_in = weights // n_out
-    found = legal_reuse_factors(n_in, n_out)
-    if io_type == "io_parallel" and len(node.shape) > 1:  # a convolution, or a Dense along some axes
-        return [factor for factor in found if factor <= n_in and n_in % factor == 0]
-    return found
-
-
-def legal_reuse_factors(n_in: int, n_out: int) -> list[int]:
-    """The reuse factors that hls4ml takes unchanged under the resource strategy: its dense kernel's own conditions."""
-    found = []
-    for factor in range(1, n_in * n_out + 1):
-        rows = -(-n_in * n_out // min(n_in, factor))
-        fits = (rows % n_out == 0 or factor >= n_in) and (factor % n_in == 0 or factor < n_in)
-        if fits and n_in * n_out % factor == 0:
-            found.append(factor)
-    return found
+    several = len(node.shape) > 1  # a convolution, or a Dense along some axes
+    return usable_reuse_factors(weights // n_out, n_out, io_type, 2 if several else 1)
 
 
 def hls4ml_config(options: HlsOptions, layer_names: list[str], top: str, folder: str) -> dict[str, Any]:

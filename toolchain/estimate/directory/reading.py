@@ -1,0 +1,103 @@
+"""What every kind of layer needs of a call: its configuration struct, its types, the variables it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolchain.errors import UnsupportedModelError
+from toolchain.estimate.design import DesignLayer
+from toolchain.estimate.directory.sources import Config, LayerCall, Sources, Type
+
+_STRATEGIES = {
+    "latency": "latency", "resource": "resource", "resource_unrolled": "resource", "unrolled": "resource",
+    "compressed": "resource", "distributed_arithmetic": "distributed_arithmetic",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a variable holds: places and channels, and the width of a word."""
+
+    positions: int
+    channels: int
+    width: int
+
+
+@dataclass
+class Reading:
+    """The layers so far, the variables, and what was noticed."""
+
+    sources: Sources
+    weights: Path
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    layers: list[DesignLayer] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    configs: dict[str, str] = field(default_factory=dict)  # layer -> the struct that configures it
+
+    def tensor(self, name: str, fallback: Type) -> Tensor:
+        """The variable that is read; of a port only its type is known."""
+        name = self.sources.aliases.get(name, name)
+        return self.tensors.get(name, Tensor(1, fallback.pack, fallback.width))
+
+
+Rule = Callable[[Reading, LayerCall], None]
+
+
+def config_of(reading: Reading, call: LayerCall) -> Config:
+    for name in reversed(call.templates):
+        if name in reading.sources.configs:
+            return reading.sources.configs[name]
+    by_lower = {name.lower(): config for name, config in reading.sources.configs.items()}
+    for name in reversed(call.templates):  # hls4ml 1.2 and 1.3 spell Softmax_config in one place
+        if name.lower() in by_lower:
+            return by_lower[name.lower()]
+    raise UnsupportedModelError(
+        f"no configuration struct of {call.function} was found", where=f"{reading.sources.folder}: layer '{call.name}'"
+    )
+
+
+def types_of(reading: Reading, call: LayerCall) -> tuple[Type, Type]:
+    """The types that a call reads and gives."""
+    structs = {name.lower() for name in reading.sources.configs}
+    names = [name for name in call.templates if name.lower() not in structs]
+    data = reading.sources.type_of(names[0])
+    typed = [name for name in names[1:] if not name.isdigit()]
+    return data, reading.sources.type_of(typed[-1]) if typed else data
+
+
+def output_of(call: LayerCall) -> str:
+    """The variable that a call writes: its last argument that is no weight."""
+    names = [name for name in call.arguments if name.endswith("_out") or "_cpy" in name or "layer" in name]
+    return names[-1] if names else call.arguments[min(1, len(call.arguments) - 1)]
+
+
+def keep(reading: Reading, call: LayerCall, layer: DesignLayer, tensor: Tensor, outs: tuple[str, ...] = ()) -> None:
+    reading.layers.append(layer)
+    for name in outs or (output_of(call),):
+        reading.tensors[name] = tensor
+
+
+def need(config: Config, *names: str) -> int:
+    for name in names:
+        if name in config.numbers:
+            return config.numbers[name]
+    raise UnsupportedModelError(f"does not say {names[0]}", where=f"struct {config.name}")
+
+
+def strategy_of(reading: Reading, config: Config, call: LayerCall) -> str:
+    word = config.words.get("strategy", "latency").rpartition("::")[2].lower()
+    kernel = config.words.get("kernel", "")
+    if word not in _STRATEGIES:
+        raise UnsupportedModelError(f"strategy {word!r} is not known", where=f"layer '{call.name}'")
+    if word in ("compressed", "resource_unrolled", "unrolled") or "nrolled" in kernel or "ompressed" in kernel:
+        reading.notes.append(f"layer '{call.name}': strategy {word} was never measured; counted as resource")
+    return _STRATEGIES[word]
+
+
+def padded(config: Config, axes: tuple[int, ...]) -> tuple[int, ...]:
+    ends = (("pad_top", "pad_bottom"), ("pad_left", "pad_right"))[-len(axes) :]
+    return tuple(
+        size + sum(config.numbers.get(name, 0) for name in names) for size, names in zip(axes, ends, strict=True)
+    )

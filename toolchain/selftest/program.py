@@ -22,6 +22,8 @@ _INCLUDE = re.compile(r'^#include "(?:nnet_utils/)?(nnet_\w+\.h)"\s*$', re.MULTI
 _GUARD = re.compile(r"^#ifndef (\w+_H_?)\s*$", re.MULTILINE)
 _TRACE = re.compile(r"^namespace nnet \{\n.*?^\} // namespace nnet\n", re.MULTILINE | re.DOTALL)
 RUN_SECONDS = 600
+#: A quarter of g++'s time went into collecting garbage and landing pads of exceptions that nothing throws.
+_QUICK = ["-fno-exceptions", "--param", "ggc-min-heapsize=600000"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def compile_together(projects: list[Path], top: str, folder: Path, compiler: Com
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "all.cpp"
     source.write_text(_source(projects, top))
-    flags = ["-O0", "-std=c++11", "-w", "-pipe", "-I", "firmware/ap_types"]
+    flags = ["-O0", "-std=c++11", "-w", "-pipe", *_QUICK, "-I", "firmware/ap_types"]
     prelude = precompiled_header(projects[0], flags, compiler, user_cache_path("toolchain") / "selftest")
     flags += ["-I", "firmware", "-I", "firmware/nnet_utils", "-include", str(prelude)]
     program = folder / "program"

@@ -32,6 +32,9 @@ def selftest(
     ] = 1000,
     jobs: Annotated[int, typer.Option("--jobs", min=0, help="processes; 0: one for each core")] = 0,
     only: Annotated[list[int] | None, typer.Option("--only", min=0, help="only model K (repeatable)")] = None,
+    qkeras: Annotated[
+        bool, typer.Option("--qkeras", help="draw the models as QKeras models, which must give the same words too")
+    ] = False,
     keep: Annotated[Path | None, typer.Option("--keep", help="folder for the projects of wrong models")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,7 +49,7 @@ def selftest(
     problems: list[BitMismatchError] = []
     try:
         if numbers:
-            tried = run_models(numbers, seed, samples, jobs, keep, _telling(display))
+            tried = run_models(numbers, seed, samples, jobs, keep, _telling(display), "qkeras" if qkeras else "network")
             document |= tried.model_dump(mode="json")
             problems += _wrong(tried)
         if mutants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,7 +23,12 @@ from toolchain.selftest.program import Program
 from toolchain.target import load_target
 from toolchain.verify.stage import compare_hardware
 
+if TYPE_CHECKING:
+    from toolchain.quantize.from_qkeras import Reading
+
 TARGET = "alveo_u250"
+#: What a model is drawn as: the integer network itself, or a QKeras model that the network is read from.
+Front = Literal["network", "qkeras"]
 
 
 @dataclass
@@ -35,6 +41,7 @@ class Candidate:
     inputs: dict[str, Words]
     folder: Path
     hls: HlsResult | None = None
+    reading: Reading | None = None  # where the network was read from
 
     @property
     def project(self) -> Path:
@@ -48,6 +55,14 @@ class Candidate:
         self.project.mkdir(parents=True)
         self.hls = write(quantized, self.section, fpga, Job(self.project, self.folder))
         self.hls.at(self.project)
+
+    def different_node(self) -> str:
+        """The first node whose words are not those of the QKeras model, or ``""``. Raises UnsupportedModelError."""
+        if self.reading is None:
+            return ""
+        from toolchain.selftest import qkeras_models
+
+        return qkeras_models.different_node(self.reading, self.inputs)
 
     def judge(self, program: Program) -> Comparison:
         """Run the project and compare every word with the network's.
@@ -94,13 +109,21 @@ def _formats(folder: Path) -> dict[str, FixedPoint]:
         raise BitMismatchError(f"a compiled type cannot be read: {error}", where="formats.txt") from None
 
 
-def draw_candidate(seed: int, number: int, samples: int, folder: Path) -> Candidate:
-    """Model ``number`` of ``seed``: the same whatever else is drawn."""
+def draw_candidate(seed: int, number: int, samples: int, folder: Path, front: Front = "network") -> Candidate:
+    """Model ``number`` of ``seed``: the same whatever else is drawn.
+
+    Raises UnsupportedModelError when it is drawn as a QKeras model that the reader refuses.
+    """
     rng = np.random.default_rng((seed, number, 1))
     ports = random_options.draw_ports(rng)
-    network = generator.draw((seed, number, 0), ports.io_type == "io_stream")
+    stream, reading = ports.io_type == "io_stream", None
+    if front == "qkeras":
+        from toolchain.selftest import qkeras_models  # TensorFlow, which networks need not wait for
+
+        reading = qkeras_models.draw((seed, number, 2), stream)
+    network = reading.network if reading else generator.draw((seed, number, 0), stream)
     section = random_options.draw_layers(rng, network, ports)
-    return Candidate(number, network, section, vectors.draw_words(network, samples, rng), folder)
+    return Candidate(number, network, section, vectors.draw_words(network, samples, rng), folder, reading=reading)
 
 
 def describe_error(error: ToolchainError) -> str:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,7 @@ from toolchain.errors import ToolchainError, UnsupportedModelError
 from toolchain.hls.compilation import find_compiler
 from toolchain.hls.stage import TOP
 from toolchain.results import Progress, Record, no_progress
-from toolchain.selftest.candidate import Candidate, describe_error, draw_candidate
+from toolchain.selftest.candidate import Candidate, Front, describe_error, draw_candidate
 from toolchain.selftest.program import Program, compile_each
 from toolchain.workspace import remove
 
@@ -40,6 +41,7 @@ class ModelsResult(Record):
 
     seed: int
     samples: int
+    front: Front
     models: int
     exact: int
     approximate: int
@@ -52,56 +54,83 @@ class ModelsResult(Record):
     failures: tuple[Trial, ...]
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Which models a run draws, and where it keeps the wrong ones."""
+
+    seed: int
+    samples: int
+    front: Front = "network"
+    keep: Path | None = None
+
+
 def run_models(
     numbers: Sequence[int], seed: int, samples: int = 1000, jobs: int = 2, keep: Path | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = no_progress, front: Front = "network",
 ) -> ModelsResult:  # fmt: skip
     """Try the models ``numbers`` of ``seed`` on ``samples`` vectors each. Wrong ones are stored in ``keep``."""
     trials: list[Trial] = []
-    for found in _batches(list(numbers), seed, samples, jobs, keep):
+    draws = Draws(seed, samples, front, keep)
+    for found in _batches(list(numbers), draws, jobs):
         trials += found
         wrong = sum(trial.verdict == "wrong" for trial in trials)
         progress(f"models ({wrong} wrong)", len(trials), len(numbers))
-    return _count(sorted(trials, key=lambda trial: trial.number), seed, samples)
+    return _count(sorted(trials, key=lambda trial: trial.number), draws)
 
 
-def _batches(numbers: list[int], seed: int, samples: int, jobs: int, keep: Path | None) -> Iterator[list[Trial]]:
+def _batches(numbers: list[int], draws: Draws, jobs: int) -> Iterator[list[Trial]]:
     # Backends cannot share a program, so a batch of mixed models becomes two: 2 x BATCH models at a time.
     size = max(1, min(2 * BATCH, -(-len(numbers) // jobs)))
     parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
     if jobs == 1:
         for part in parts:
-            yield try_models(part, seed, samples, keep)
+            yield try_models(part, draws)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        waiting = [pool.submit(try_models, part, seed, samples, keep) for part in parts]
+        waiting = [pool.submit(try_models, part, draws) for part in parts]
         for done in as_completed(waiting):
             yield done.result()
 
 
-def try_models(numbers: list[int], seed: int, samples: int, keep: Path | None = None) -> list[Trial]:
+def try_models(numbers: list[int], draws: Draws) -> list[Trial]:
     """The given models through lowering, hls4ml, g++ and the verdict."""
     with TemporaryDirectory(prefix="toolchain-selftest-") as name:
         folder = Path(name).resolve()
         trials: list[Trial] = []
         written: dict[str, list[Candidate]] = {}
         for number in numbers:
-            candidate = draw_candidate(seed, number, samples, folder / f"model{number}")
-            refusal = _write(candidate)
-            if refusal is None:
-                written.setdefault(candidate.section.backend, []).append(candidate)
+            made = _draw(number, draws, folder / f"model{number}")
+            if isinstance(made, Trial):
+                trials.append(made)
+                continue
+            stopped = _write(made)
+            if stopped is None:
+                written.setdefault(made.section.backend, []).append(made)
             else:
-                trials.append(refusal)
-                _keep(candidate, refusal, keep)
+                trials.append(stopped)
+                _keep(made, stopped, draws.keep)
         for backend, candidates in written.items():
             for candidate, trial in zip(candidates, judge_together(candidates, folder / backend), strict=True):
                 trials.append(trial)
-                _keep(candidate, trial, keep)
+                _keep(candidate, trial, draws.keep)
     return trials
+
+
+def _draw(number: int, draws: Draws, folder: Path) -> Candidate | Trial:
+    try:
+        return draw_candidate(draws.seed, number, draws.samples, folder, draws.front)
+    except UnsupportedModelError as error:
+        return Trial(number=number, verdict="refused", reason=error.problem)
+    except Exception as error:
+        reason = f"crash when drawn or read: {type(error).__name__}: {str(error)[:300]}"
+        return Trial(number=number, verdict="wrong", reason=reason)
 
 
 def _write(candidate: Candidate) -> Trial | None:
     try:
+        different = candidate.different_node()
+        if different:
+            return _trial(candidate, "wrong", f"layer '{different}': not QKeras' words")
         candidate.write()
     except UnsupportedModelError as error:
         return _trial(candidate, "refused", error.problem)
@@ -159,14 +188,15 @@ def _keep(candidate: Candidate, trial: Trial, keep: Path | None) -> None:
     (place / "trial.json").write_text(trial.model_dump_json(indent=1))
 
 
-def _count(trials: list[Trial], seed: int, samples: int) -> ModelsResult:
+def _count(trials: list[Trial], draws: Draws) -> ModelsResult:
     verdicts = Counter(trial.verdict for trial in trials)
     exact = [trial for trial in trials if trial.verdict in ("exact", "approximate")]
     operators = Counter(name for trial in exact for name in trial.operators)
     options = Counter(name for trial in exact for name in trial.options.split())
     refusals = Counter(general(trial.reason) for trial in trials if trial.verdict == "refused")
     return ModelsResult(
-        seed=seed, samples=samples, models=len(trials), exact=verdicts["exact"], approximate=verdicts["approximate"],
+        seed=draws.seed, samples=draws.samples, front=draws.front, models=len(trials),
+        exact=verdicts["exact"], approximate=verdicts["approximate"],
         refused=verdicts["refused"], wrong=verdicts["wrong"], words=sum(trial.words for trial in trials),
         refusals=dict(refusals.most_common()), operators=dict(operators.most_common()),
         options=dict(options.most_common()), failures=tuple(trial for trial in trials if trial.verdict == "wrong"),

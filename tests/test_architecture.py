@@ -32,7 +32,7 @@ HEAVY = {
     "tensorflow": {"model", "quantize", "tflite"},
     "tf_keras": {"model", "quantize"},
     "keras": {"model"},
-    "qkeras": {"model", "quantize"},
+    "qkeras": {"model", "quantize", "selftest"},  # selftest draws models of it
     "tensorflow_model_optimization": {"prune"},
     "hls4ml": {"hls"},
     "da4ml": {"hls", "estimate"},

@@ -222,3 +222,57 @@ def test_any_weight_by_any_step_is_solved_from_the_words(seed: int, hidden: bool
     assert found.kind in ("weights", "kernel_layout"), found
     said = f"weight {list(place)} of '{name}' is {(node.kernel[place] + step) / 32:g}"
     assert any(text.startswith(said) for text in (found.text, *found.alternatives)), found
+
+
+def found_instead(network: FixedPointNetwork, name: str, words: np.ndarray, **formats: FixedPoint) -> Cause:
+    """The cause found when the hardware puts out ``words`` at ``name``, and computes the layers behind from them."""
+    found = {**words_of(network), name: words}
+    for node in network.nodes[[node.name for node in network.nodes].index(name) + 1 :]:
+        found[node.name] = interpreter.evaluate(node, network, [found[x] for x in node.inputs])
+    kinds = {node.name: node.result for node in network.nodes} | formats
+    evidence, first = evidence_of(network, found, kinds, set())
+    return find_cause(evidence, first, first.name)
+
+
+def test_a_stride_that_leaves_places_unset() -> None:
+    """What stands where nothing is written is memory: the rest must agree."""
+    network = pool_network()
+    words = words_of(network)
+    taken = words["relu"][:, ::4][:, :1]
+    second = np.maximum(words["relu"][:, 4:5], words["relu"][:, 5:6])
+    first = np.maximum(taken, words["relu"][:, 1:2])
+    garbage = np.full_like(first, 7)
+    cause = found_instead(network, "pool", np.concatenate([first, second, garbage], axis=1))
+    assert cause.kind == "window"
+    assert "stride 4 instead of 2" in cause.text
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_pooling_that_drops_a_bit_before_or_behind_it(before: bool) -> None:
+    network = pool_network()
+    form = network["relu"].result
+    narrow = FixedPoint(form.signed, form.integer_bits - 1, form.fractional_bits)
+    x = words_of(network)["relu"]
+    x = narrow.requantize(x, form.fractional_bits) if before else x
+    pooled = np.maximum(x[:, ::2], x[:, 1::2])
+    cause = found_instead(network, "pool", narrow.requantize(pooled, form.fractional_bits))
+    assert cause.kind == "accumulator", cause
+
+
+def test_a_tight_type_behind_does_not_make_a_fault_a_changed_record() -> None:
+    """The layer behind clips in hardware at what the network's own words reach: it shows no larger word."""
+    b = NetworkBuilder("small")
+    form = FixedPoint(True, 2, 3)
+    x = b.input("x", (1,), FixedPoint(False, 0, 3))
+    d = b.dense("dense", x, np.full((1, 2), -16), FixedPoint(True, 4, 0), np.full(2, 7), form)
+    network = b.build((b.relu("relu", d, FixedPoint(False, 2, 3, *SAT)),))
+    words = words_of(network)
+    found = words | {"dense": words["dense"] + 2}
+    tight = {node.name: node.result for node in network.nodes} | {"relu": FixedPoint(False, 0, 3, *SAT)}
+    evidence, first = evidence_of(network, found, tight, set())
+    cause = find_cause(evidence, first, "dense")
+    assert cause.kind == "bias"
+    assert "bias 0 of 'dense' is 1.125 instead of 0.875 (2 biases differ)" in (cause.text, *cause.alternatives)
+    wide = tight | {"relu": FixedPoint(False, 2, 3, *SAT)}
+    evidence, first = evidence_of(network, found, wide, set())
+    assert find_cause(evidence, first, "dense").kind == "recorded_words"  # the relu would have shown it

@@ -140,6 +140,17 @@ def _pool_accumulators(node: MaxPool) -> Iterator[Hypothesis]:
         ):
             text = f"the accumulator of '{node.name}' {what}: {_bits(less)} less than its input"
             yield Hypothesis("accumulator", text, node.name, _in_type(node, narrow))
+            yield Hypothesis("accumulator", text, node.name, _of_type(node, narrow))
+
+
+def _of_type(node: Node, form: FixedPoint) -> Compute:
+    """``node`` on words brought into ``form`` before."""
+
+    def made(inputs: list[Words], formats: list[FixedPoint]) -> tuple[Words, FixedPoint]:
+        narrow = [form.requantize(x, given.fractional_bits) for x, given in zip(inputs, formats, strict=True)]
+        return compute(node, narrow, [form] * len(narrow))
+
+    return made
 
 
 def _products(node: Linear) -> int:

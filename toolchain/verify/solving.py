@@ -29,6 +29,8 @@ _ELEMENTWISE = (Requantize, Relu, Reshape)
 #: Words of a format up to this width are all tried for each weight.
 _ALL_WORDS = 10
 _ROWS = 96
+#: Changes that the words do not tell apart, as many as are kept.
+_SURVIVORS = 8
 #: Samples and numbers of patches that are looked at.
 _SAMPLES = 400
 _NUMBERS = 1 << 21
@@ -82,11 +84,22 @@ def solved(region: Region, node: Node) -> Iterator[Hypothesis]:
     wrong = _wrong_units(sums, node, patches, found)
     if not wrong or len(wrong) > _UNITS:
         return
+    units = [_unit(node, patches, found, number) for number in wrong]
+    single = [_single_changes(sums, unit) for unit in units]
+    if all(single):
+        # The first of each unit together; where there is but one unit, all that its words do not tell apart.
+        for choice in range(len(single[0]) if len(single) == 1 else 1):
+            kernel, bias = node.kernel.copy(), wide_bias(node)[0].copy()
+            for number, changes in zip(wrong, single, strict=True):
+                term, delta = changes[choice]
+                if term is None:
+                    bias[number] += delta
+                else:
+                    kernel.reshape(-1, kernel.shape[-1])[term, number] += delta
+            yield _hypothesis(node, kernel, bias)
     kernel, bias = node.kernel.copy(), wide_bias(node)[0].copy()
-    for one in (_one_number, _column):
-        new_kernel, new_bias = kernel.copy(), bias.copy()
-        if all(one(sums, _unit(node, patches, found, unit), new_kernel, new_bias, unit) for unit in wrong):
-            yield _hypothesis(node, new_kernel, new_bias)
+    if all(_column(sums, unit, kernel, bias, number) for number, unit in zip(wrong, units, strict=True)):
+        yield _hypothesis(node, kernel, bias)
 
 
 def _hypothesis(node: Linear, kernel: IntArray, bias: IntArray) -> Hypothesis:
@@ -137,21 +150,15 @@ def _first_rows(sums: Sums, unit: Unit) -> np.ndarray:
     return distinct[:_ROWS]
 
 
-def _one_number(sums: Sums, unit: Unit, kernel: IntArray, bias: IntArray, number: int) -> bool:
-    """Set the one weight or bias that explains ``unit``; False when there is none."""
+def _single_changes(sums: Sums, unit: Unit) -> list[tuple[int | None, int]]:
+    """What may have been added to which weight of ``unit`` (None: its bias) to give its words; the smallest first."""
     rows = _first_rows(sums, unit)
     x, found = unit.patches[rows], unit.found[rows]
     products = x @ unit.kernel
-    low, high = wide_bias(sums.node)[1].min_word, wide_bias(sums.node)[1].max_word
-    shifts = _steps(unit.bias, low, high)
-    left = shifts
+    form = wide_bias(sums.node)[1]
+    left = _steps(unit.bias, form.min_word, form.max_word)
     for row in range(len(rows)):
         left = left[sums.matches(np.broadcast_to(products[row], left.shape), unit.bias + left, found[row])]
-        if not left.size:
-            break
-    if left.size:
-        bias[number] = unit.bias + left[np.argmin(np.abs(left))]
-        return True
     form = sums.node.kernel_format
     pairs = [(term, _steps(int(word), form.min_word, form.max_word)) for term, word in enumerate(unit.kernel)]
     terms = np.concatenate([np.full(len(steps), term) for term, steps in pairs])
@@ -159,11 +166,9 @@ def _one_number(sums: Sums, unit: Unit, kernel: IntArray, bias: IntArray, number
     for row in range(len(rows)):
         kept = sums.matches(products[row] + deltas * x[row, terms], unit.bias, found[row])
         terms, deltas = terms[kept], deltas[kept]
-        if not terms.size:
-            return False
-    best = int(np.argmin(np.abs(deltas)))
-    kernel.reshape(-1, kernel.shape[-1])[terms[best], number] += deltas[best]
-    return True
+    order = np.argsort(np.abs(deltas), kind="stable")[:_SURVIVORS]
+    biases: list[tuple[int | None, int]] = [(None, int(step)) for step in sorted(left, key=abs)[:1]]
+    return biases + [(int(terms[k]), int(deltas[k])) for k in order]
 
 
 def _steps(word: int, low: int, high: int) -> IntArray:

@@ -139,8 +139,8 @@ class PruneSection(Section):
     begin_step: int = Field(0, ge=0, description="first training step at which weights are pruned")
     end_step: int | None = Field(None, ge=1, description="step at which final_sparsity is reached; default: 2/3 of all")
     frequency: Positive = Field(10, description="steps between two updates of the mask")
-    epochs: Positive = Field(30, description="of gradual pruning; of the tickets' training")
-    learning_rate_factor: float = Field(0.5, gt=0, description="gradual: times train.learning_rate")
+    epochs: Positive = Field(60, description="of gradual pruning; of the tickets' training")
+    learning_rate_factor: float = Field(1.0, gt=0, description="gradual: times train.learning_rate")
     pruned_share: Share = Field(
         0.2, description="iterative, lottery_ticket: share of what is left that goes in a round"
     )
@@ -151,7 +151,7 @@ class PruneSection(Section):
     temperature: float = Field(2.0, gt=0, description="distillation of classes: softens both outputs")
     sensitivity: bool = Field(False, description="measure each layer alone, and set its target by accuracy_loss")
     accuracy_loss: float | None = Field(
-        None, gt=0, lt=1, description="stop before the metric on the validation part is relatively worse than this"
+        None, gt=0, lt=1, description="prune only as far as the metric on the validation part is relatively no worse"
     )
     hardware_bits: int = Field(8, ge=2, le=16, description="weight_criterion = 'hardware': width of the weights")
     skip: tuple[str, ...] = Field((), description="layers that are not pruned")
@@ -172,10 +172,8 @@ class PruneSection(Section):
             raise ValueError("percentile is a rule for each kernel's single weights: no block, scope or sparsities")
         if self.scope == "network" and self.sparsities:
             raise ValueError("scope = 'network' has one threshold: no sparsities of single layers")
-        if self.accuracy_loss is not None and self.strategy == "gradual" and not self.sensitivity:
-            raise ValueError(
-                "accuracy_loss needs strategy = 'one_shot', 'iterative' or 'lottery_ticket', or sensitivity"
-            )
+        if self.accuracy_loss is not None and self.percentile is not None:
+            raise ValueError("accuracy_loss tries other sparsities: percentile has only its own")
         if self.sensitivity and (self.accuracy_loss is None or self.scope == "network" or self.percentile is not None):
             raise ValueError(
                 "sensitivity sets layers' targets by accuracy_loss: give it; no scope 'network', percentile"

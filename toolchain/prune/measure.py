@@ -9,7 +9,7 @@ import numpy as np
 from toolchain.model.graph import Graph, Tensor
 from toolchain.model.keras_graph import output_shapes
 from toolchain.model.kernels import kernels_of
-from toolchain.results import LayerSaving
+from toolchain.results import LayerSaving, PruneMeasures
 
 
 def positions_of(graph: Graph) -> dict[str, int]:
@@ -57,3 +57,27 @@ def _counts(graph: Graph) -> Mapping[str, tuple[int, int]]:
     positions = positions_of(graph)
     nonzero = {key: int(np.count_nonzero(kernel)) for key, kernel in kernels_of(graph).items()}
     return {key: (count, count * positions[key]) for key, count in nonzero.items()}
+
+
+#: Relative loss of the metric from which the report says what would make it smaller.
+LARGE_LOSS = 0.05
+#: Weights left for a unit below which a kernel is named as one to leave whole.
+_FEW = 4.0
+
+
+def notes_on(measures: PruneMeasures, after: Graph) -> tuple[str, ...]:
+    """Of a pruning that cost more than ``LARGE_LOSS``: how much, which kernels are left with little, and ways out."""
+    if not measures.retention < 1 - LARGE_LOSS:
+        return ()
+    values = f"{measures.metric} {measures.metric_before:.4g} before, {measures.metric_after:.4g} after"
+    few = []
+    for key, kernel in kernels_of(after).items():
+        left = int(np.count_nonzero(kernel))
+        if left < kernel.size and left < _FEW * kernel.shape[-1]:
+            few.append(f"{key} ({left} weights for {kernel.shape[-1]} units)")
+    names = ", ".join(f"'{text.split()[0].split('/')[0]}'" for text in few[:3])
+    small = f" Little is left in {', '.join(few[:3])}: [prune] skip = [{names}] leaves them whole." if few else ""
+    return (
+        f"pruning cost much on the validation part: {values}.{small} Other ways: more [prune] epochs, less "
+        f"final_sparsity, or accuracy_loss = {LARGE_LOSS:g}, which prunes only that far.",
+    )

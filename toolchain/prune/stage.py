@@ -101,7 +101,7 @@ def _measures(
     layers = measure.savings(before, after)
     macs = sum(layer.macs for layer in layers), sum(layer.macs_before for layer in layers)
     multipliers = sum(layer.multipliers_before for layer in layers)
-    return PruneMeasures(
+    found = PruneMeasures(
         strategy=section.strategy, final_sparsity=pruning.sparsity, mac_reduction=1 - macs[0] / max(macs[1], 1),
         macs_before=macs[1], multipliers_before=multipliers,
         multipliers_removed=multipliers - sum(layer.multipliers for layer in layers),
@@ -110,6 +110,7 @@ def _measures(
         if lower_is_better(data.metric) else 1 - relative_loss(data.metric, *values),
         layers=layers, sensitivity=pruning.sensitivity, targets=pruning.targets,
     )  # fmt: skip
+    return found.model_copy(update={"notes": measure.notes_on(found, after)})
 
 
 def _check_alive(before: Graph, after: Graph, samples: Samples) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from toolchain.data.evaluation import evaluate, relative_loss
 from toolchain.model import training
 from toolchain.model.graph import Graph
+from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import kernels_of
 from toolchain.project import PruneSection
 from toolchain.prune import sensitivity
@@ -33,11 +35,43 @@ def prune_by_strategy(
 ) -> tuple[Graph, Pruned]:
     """The graph with its weights pruned and trained. ``plan`` is gradual pruning's training.
 
-    That the zeros asked for are there is asserted. Raises ProjectError when the schedule does not fit into the epochs
-    or a block is larger than a kernel.
+    That the zeros asked for are there is asserted. With ``accuracy_loss``, gradual pruning is done again with twice the
+    weights left as long as the metric is worse than that. Raises ProjectError when the schedule does not fit into the
+    epochs or a block is larger than a kernel.
     """
     if section.final_sparsity == 0 and section.percentile is None:
         return graph, Pruned(0.0)
+    if section.strategy != "gradual" or section.accuracy_loss is None or section.sensitivity:
+        return _prune_once(graph, data, samples, section, plan, job)
+
+    def metric(found: Graph) -> float:
+        outputs = training.predict(build_keras(found), samples.validation.x)
+        return evaluate(data, samples.validation, outputs).value
+
+    dense = metric(graph)
+    for less in denser(section):
+        pruned, reached = _prune_once(graph, data, samples, less, plan, job)
+        if relative_loss(data.metric, dense, metric(pruned)) <= section.accuracy_loss:
+            return pruned, reached
+    return graph, Pruned(0.0)
+
+
+def denser(section: PruneSection) -> Iterator[PruneSection]:
+    """The section, then with twice, four times … the weights left, as long as any go."""
+    factor = 1
+    while 1 - factor * (1 - section.final_sparsity) > 0:
+        final = 1 - factor * (1 - section.final_sparsity)
+        single = {key: max(0.0, 1 - factor * (1 - share)) for key, share in section.sparsities.items()}
+        start = min(section.initial_sparsity, final)
+        yield section.model_copy(
+            update={"final_sparsity": final, "initial_sparsity": start, "sparsities": single, "accuracy_loss": None}
+        )
+        factor *= 2
+
+
+def _prune_once(
+    graph: Graph, data: DataResult, samples: Samples, section: PruneSection, plan: training.Training, job: Job
+) -> tuple[Graph, Pruned]:
     if suits(section) and not section.sensitivity:
         return prune_weights(graph, samples, section, plan, job), Pruned(section.final_sparsity)
     network = MaskedTraining(graph, samples, plan.loss, plan.batch_size)

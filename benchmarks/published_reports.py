@@ -58,6 +58,10 @@ def module_formats(module: str) -> list[Format]:
     return [Format(int(w), int(i), rounding != "5" or overflow != "3") for w, i, rounding, overflow in found]
 
 
+class NotReadError(Exception):
+    """A report whose layers are not all known: it cannot be a design, and is left out."""
+
+
 class Reader:
     """Designs from the rows, with their weights."""
 
@@ -90,7 +94,7 @@ class Reader:
                 figures[name] = {"lut": float(module.LUT), "ff": float(module.FF)}
         try:
             layers = _Layers(self, row, formats).all()
-        except NotImplementedError:
+        except NotReadError:
             return None
         family = "7series" if str(row.part).startswith("xc7") else "ultrascale_plus"
         tool = "vitis" if "Vitis" in str(row.tool) else "vivado"
@@ -151,7 +155,7 @@ class _Layers:
     def all(self) -> list[DesignLayer]:
         configs = json.loads(self.row.layers_json) if isinstance(self.row.layers_json, str) else []
         if not configs:
-            raise NotImplementedError("no configuration")
+            raise NotReadError("no configuration")
         inner = {c.get("mult_config1") for c in configs} | {c.get("mult_config2") for c in configs}
         inner |= {c.get("ACT_CONFIG_GRU") for c in configs} | {c.get("ACT_CONFIG_T") for c in configs}
         self.by_name = {c["cfg"]: c for c in configs}
@@ -183,7 +187,7 @@ class _Layers:
             return self._padding(config)
         if base == "gru_config":
             return self._recurrent(config)
-        raise NotImplementedError(base)
+        raise NotReadError(base)
 
     def _reuse(self, config: dict[str, Any]) -> int:
         asked = int(config.get("reuse_factor") or 1)

@@ -297,9 +297,9 @@ def _estimate(outcome: Outcome, quantized: QuantizeResult, fpga: Fpga) -> Estima
         return estimate(quantized, project.hls, fpga, job)
 
     result = _stage(outcome, "estimate", EstimateResult, depends, ("numpy", "da4ml"), produce)
-    from toolchain.estimate.budget import check
+    from toolchain.estimate.budget import check_build
 
-    outcome.problems.extend(check(result, project.budget, fpga))
+    outcome.problems.extend(check_build(result, quantized, project, fpga))
     return result
 
 

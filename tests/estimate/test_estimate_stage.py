@@ -160,15 +160,14 @@ def test_intervals_hold_their_value_and_widen_where_nothing_was_measured() -> No
 def test_what_does_not_fit_names_the_layer_and_what_would() -> None:
     big = estimate_design(design(layer(256, 256, width=12), layer(8, 8)), FPGA)
     assert not big.fits
-    problems = check(big, BudgetSection(latency_ns=1.0, initiation_interval=1), FPGA)
+    problems = check(big, BudgetSection(latency_ns=1.0, initiation_interval=1), FPGA, lambda exceeded: "prune it")
     assert {problem.exit_code for problem in problems} == {4}
     text = problems[0].text()
     assert "'d'" in text
     assert "prune" in text
     assert any("latency_ns" in problem.text() for problem in problems)
-    assert not check(
-        big, BudgetSection(initiation_interval=1), FPGA.model_copy(update={"dsp": 10**6, "lut": 10**8, "ff": 10**8})
-    )
+    roomy = FPGA.model_copy(update={"dsp": 10**6, "lut": 10**8, "ff": 10**8})
+    assert not check(big, BudgetSection(initiation_interval=1), roomy, lambda exceeded: "never asked")
 
 
 def test_a_device_without_a_memory_figure_is_not_checked_for_it() -> None:

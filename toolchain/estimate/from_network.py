@@ -103,7 +103,7 @@ _MADE: dict[type[Node] | tuple[type[Node], ...], Callable[[Node, int, tuple[int,
 
 
 def _linear(node: Linear, width: int, inside: tuple[int, ...], section: HlsSection) -> DesignLayer:
-    own = section.layers.get(node.name)
+    own = section.layers.get(node.layer or node.name)
     kind, weights, window = _kernel(node)
     fixed = isinstance(node, operators.Scale) or node.constant  # no weights of the model: neither has a choice
     strategy = "latency" if fixed else (own.strategy if own else None) or section.strategy

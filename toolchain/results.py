@@ -237,6 +237,7 @@ class HlsAccumulator(Record):
     auto: str
     proven_bits: int
     auto_bits: int
+    count: int = 1  # accumulators of this type in one matrix product: one for each output
 
 
 class HlsResult(StageResult):

@@ -29,6 +29,7 @@ def test_proven_is_never_wider_than_auto_and_narrower_in_total(make: object, tmp
     assert proven.accumulators == auto.accumulators != ()
     for one in proven.accumulators:
         assert one.proven_bits <= one.auto_bits
+        assert one.count == network[one.name].shape[-1]
         for result, kind in ((proven, one.proven), (auto, one.auto)):
             assert parse_ap_fixed(read_types(result.folder)[f"{one.name}_accum_t"]) == parse_ap_fixed(kind)
             assert holds(parse_ap_fixed(kind), bounds[one.name])

@@ -49,9 +49,10 @@ def settle(
         _set(layer.types["accum_t"], chosen)
         found.append(
             HlsAccumulator(
-                name=node.name, proven=str(proven), auto=str(auto), proven_bits=proven.width, auto_bits=auto.width
+                name=node.name, proven=str(proven), auto=str(auto), proven_bits=proven.width, auto_bits=auto.width,
+                count=node.kernel.shape[-1],
             )
-        )
+        )  # fmt: skip
     return tuple(found)
 
 

@@ -60,3 +60,9 @@ def test_the_command_line_says_it_before_any_work(tmp_path: Path) -> None:
     )
     assert without.returncode == 0, without.stderr
     assert '"strategy": "iterative"' in without.stdout
+
+
+def test_the_page_on_pruning_speaks_of_every_option() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "pruning.md").read_text(encoding="utf-8")
+    assert [key for key in PruneSection.model_fields if f"`{key}" not in page] == []
+    assert "(surgery.md)" in page

@@ -38,17 +38,21 @@ def dense_network(bits: int, sizes: tuple[int, ...], seed: int) -> FixedPointNet
 
 
 def main() -> None:
-    print("network                 error exact   post-training   ratio   (exact: in output LSB)")
+    print("largest error against the network, and how many times smaller than post-training int8")
     for bits in (8, 6, 4):
         network = dense_network(bits, (16, 64, 32, 32, 5), seed=bits)
         x = np.random.default_rng(1).normal(size=(3000, 16))
         with tempfile.TemporaryDirectory() as folder:
             found = compare_with_post_training(network, x[:1000], x[1000:], Path(folder))
-        lsb = found.exact_error / found.output_lsb
+        rows = {
+            "int8, reference kernels": found.exact_error, "int8, XNNPACK": found.default_error,
+            "int16x8": found.wide_error, "int8, int16 result, XNNPACK": found.wide_result_error,
+        }  # fmt: skip
         print(
-            f"16-64-32-32-5, {bits} bits   {found.exact_error:11.5f}   {found.post_training_error:13.5f}"
-            f"   {found.ratio:5.1f}   ({lsb:.2f})"
+            f"{bits}-bit weights: post-training int8 {found.post_training_error:.4f}, output LSB {found.output_lsb:.4f}"
         )
+        for name, error in rows.items():
+            print(f"  {name:28} {error:9.5f}  {found.times(error):8.1f} times smaller")
 
 
 if __name__ == "__main__":

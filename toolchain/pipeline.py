@@ -321,7 +321,7 @@ def _tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: 
 
 
 #: What stands beside the int8 file: its quantization, test vectors, the same network as C.
-_COMPANIONS = ("model.int8.json", "model.int16x8.json", "test_vectors.npz", "plain_c")
+_COMPANIONS = ("model.int8.json", "model.int16x8.json", "model.int8_wide_result.json", "test_vectors.npz", "plain_c")
 
 
 def _same(made: Path, copy: Path) -> bool:

@@ -249,7 +249,7 @@ class CsimSection(Section):
     optimization: Literal["O0", "O1", "O2", "O3"] = Field("O1", description="g++ level; the words do not depend on it")
 
 
-TfliteKind = Literal["float32", "float16", "dynamic_range", "post_training_int8", "int8", "int16x8"]
+TfliteKind = Literal["float32", "float16", "dynamic_range", "post_training_int8", "int8", "int16x8", "int8_wide_result"]
 
 
 class TfliteSection(Section):

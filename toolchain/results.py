@@ -358,7 +358,7 @@ class TfliteFile(Record):
     """One artefact."""
 
     path: str
-    kind: Literal["float32", "float16", "dynamic_range", "post_training_int8", "int8", "int16x8"]
+    kind: Literal["float32", "float16", "dynamic_range", "post_training_int8", "int8", "int16x8", "int8_wide_result"]
     size_bytes: int
     sha256: str
     checked: str  # what its outputs were compared with, and the result

@@ -27,6 +27,7 @@ from toolchain.tflite.bounds import bound_differences
 from toolchain.tflite.check import check_file
 from toolchain.tflite.emulation import emulate
 from toolchain.tflite.flatbuffer import to_bytes
+from toolchain.tflite.grids import INT8_WIDE_RESULT, INT16X8
 from toolchain.tflite.operators import LinearOperator, NotExpressibleError
 from toolchain.tflite.reader import read_summary
 from toolchain.tflite.runtime import run_tensors
@@ -90,12 +91,26 @@ def test_int16_activations_are_the_arithmetic_on_the_same_integers(
     make: Callable[[int], FixedPointNetwork], tmp_path: Path
 ) -> None:
     network = make(1)
-    model, inputs = lowered(network, bits=16)
+    model, inputs = lowered(network, widths=INT16X8)
     path = tmp_path / "m.tflite"
     path.write_bytes(to_bytes(model))
     agreement = check_file(path, model, network, inputs)
     assert agreement.largest_word_difference <= agreement.proven_words
     assert {port.kind for port in read_summary(path).inputs} == {"int16"}
+
+
+@pytest.mark.parametrize("make", [convolution_network, image_network])
+def test_an_int16_result_of_int8_activations_is_the_networks_own_with_the_default_kernels(
+    make: Callable[[int], FixedPointNetwork], tmp_path: Path
+) -> None:
+    network = make(1)
+    model, inputs = lowered(network, widths=INT8_WIDE_RESULT)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(to_bytes(model))
+    agreement = check_file(path, model, network, inputs)
+    assert agreement.default_largest_word_difference <= 1
+    assert {port.kind for port in read_summary(path).outputs} == {"int16"}
+    assert {port.kind for port in read_summary(path).inputs} == {"int8"}
 
 
 def test_sixteen_bits_take_what_eight_refuse_and_lose_nothing_at_the_ports(tmp_path: Path) -> None:
@@ -107,7 +122,7 @@ def test_sixteen_bits_take_what_eight_refuse_and_lose_nothing_at_the_ports(tmp_p
     network = builder.build((builder.dense("out", x, np.eye(5, 2, dtype=np.int64), weights),))
     with pytest.raises(NotExpressibleError, match="'wide': its results take 4096 levels"):
         lowered(network)
-    model, inputs = lowered(network, bits=16)
+    model, inputs = lowered(network, widths=INT16X8)
     path = tmp_path / "m.tflite"
     path.write_bytes(to_bytes(model))
     agreement = check_file(path, model, network, inputs)

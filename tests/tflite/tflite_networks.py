@@ -11,7 +11,7 @@ from toolchain.fixed_point import FixedPoint, Overflow, Rounding, Words
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.compositions import function
 from toolchain.network.nodes import FixedPointNetwork
-from toolchain.tflite.grids import Bits
+from toolchain.tflite.grids import INT8, Widths
 from toolchain.tflite.lowering import lower
 from toolchain.tflite.operators import IntegerModel
 from toolchain.tflite.ports import choose_ports
@@ -138,7 +138,7 @@ def operators_network(seed: int = 6) -> FixedPointNetwork:
 
 
 def lowered(
-    network: FixedPointNetwork, seed: int = 1, samples: int = 200, bits: Bits = 8
+    network: FixedPointNetwork, seed: int = 1, samples: int = 200, widths: Widths = INT8
 ) -> tuple[IntegerModel, dict[str, NDArray[Any]]]:
     """The integer model, and inputs for it by port: random words and the corners."""
     rng = np.random.default_rng(seed)
@@ -147,12 +147,12 @@ def lowered(
         node.name: rng.integers(forms[node.name].min_word, forms[node.name].max_word + 1, (samples, *node.shape))
         for node in network.inputs
     }
-    model = lower(network, choose_ports(network, train, extrapolates=False, bits=bits))
+    model = lower(network, choose_ports(network, train, extrapolates=False, widths=widths))
     inputs = {}
     for port in model.inputs:
         grid, shape = port.tensor.grid, port.tensor.shape
         words = rng.integers(grid.lowest, grid.highest + 1, (samples, *shape)).astype(grid.dtype)
-        if bits == 16:  # most words of a port are beyond a narrow format's ends
+        if widths.activations == 16:  # most words of a port are beyond a narrow format's ends
             words = grid.quantize(train[port.name], forms[port.name].fractional_bits, port.rounding)
         inputs[port.name] = np.concatenate([words, corner_inputs(grid, shape)])
     return model, inputs

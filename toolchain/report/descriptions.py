@@ -103,7 +103,7 @@ DESCRIPTIONS = {
     "ArmRun.failures": "gates that do not hold",
     # TfliteFile
     "path": "file name, relative to report.json",
-    "TfliteFile.kind": "float32, float16, dynamic_range, post_training_int8, int8 or int16x8",
+    "TfliteFile.kind": "float32, float16, dynamic_range, post_training_int8, int8, int16x8 or int8_wide_result",
     "size_bytes": "size of the file",
     "sha256": "SHA-256 of the file",
     "checked": "what its outputs were compared with, and the result",

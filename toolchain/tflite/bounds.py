@@ -22,6 +22,7 @@ from toolchain.tflite.operators import (
     ProductOperator,
     ReshapeOperator,
     SumOperator,
+    WidenOperator,
 )
 
 
@@ -85,6 +86,8 @@ def _after(operator: Operator, given: list[Words], everywhere: bool) -> _Moved:
         return _Moved(_rounded(moved, operator.shift, own), own, reason)
     if isinstance(operator, LookupOperator):
         return _Moved(_lookup(operator, first), 0, "reads a table: exact")
+    if isinstance(operator, WidenOperator):
+        return _Moved(first, 0, _SAME)
     if isinstance(operator, ReshapeOperator):
         return _Moved(first.reshape(operator.output.shape), 0, _SAME)
     if isinstance(operator, MoveOperator):

@@ -15,46 +15,68 @@ from toolchain.network.nodes import Convolution, Dense, FixedPointNetwork, Linea
 from toolchain.results import FloatArray
 from toolchain.tflite.converted import convert_keras, run_on_values
 from toolchain.tflite.flatbuffer import to_bytes
-from toolchain.tflite.lowering import lower
+from toolchain.tflite.grids import INT8, INT8_WIDE_RESULT, INT16X8
 from toolchain.tflite.operators import NotExpressibleError
-from toolchain.tflite.ports import choose_ports
+from toolchain.tflite.runtime import Kernels
+from toolchain.tflite.settling import settle
 
 _CALIBRATION_SAMPLES = 500
+_WIDTHS = {"int8": INT8, "int16x8": INT16X8, "wide_result": INT8_WIDE_RESULT}
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorComparison:
-    """Largest differences of the outputs from the network's, in its output units, on the same real inputs."""
+    """Largest differences of the outputs from the network's, in its output units, on the same real inputs.
+
+    ``exact_error``: the int8 file with the reference kernels; ``default_error``: with the default ones (XNNPACK);
+    ``wide_error``: the int16x8 file, ``wide_result_error``: int8 with an int16 result, both with the default kernels;
+    ``post_training_error``: with the kernels that give the smaller one.
+    """
 
     exact_error: float
+    default_error: float
+    wide_error: float
+    wide_result_error: float
     post_training_error: float
-    output_lsb: float  # of the exact file
+    output_lsb: float  # of the int8 file
 
     @property
     def ratio(self) -> float:
-        """How many times smaller the exact export's error is."""
-        return self.post_training_error / self.exact_error if self.exact_error else float("inf")
+        """How many times smaller the int8 file's error is, with the reference kernels."""
+        return self.times(self.exact_error)
+
+    def times(self, error: float) -> float:
+        """How many times smaller ``error`` is than post-training quantization's."""
+        return self.post_training_error / error if error else float("inf")
 
 
 def compare_with_post_training(
     network: FixedPointNetwork, train: FloatArray, test: FloatArray, folder: Path
 ) -> ErrorComparison:
-    """Write both int8 files into ``folder``, run them on ``test (samples, *shape)`` with the reference kernels and
-    compare with the network. The other file is made from a float model with the network's own weights and biases,
-    calibrated on ``train``.
+    """Write the files into ``folder``, run them on ``test (samples, *shape)`` and compare with the network. The
+    post-training file is made from a float model with the network's own weights and biases, calibrated on ``train``.
 
     Raises NotExpressibleError when the network has no int8 form.
     """
     port = network.inputs[0]
-    words = quantize_inputs(network, {port.name: train})[port.name]
-    model = lower(network, choose_ports(network, words, extrapolates=False))
-    exact = folder / "exact.int8.tflite"
-    exact.write_bytes(to_bytes(model))
+    words = quantize_inputs(network, {port.name: train})
+    models = {name: settle(network, words, extrapolates=False, widths=widths) for name, widths in _WIDTHS.items()}
+    files = {name: folder / f"exact.{name}.tflite" for name in models}
+    for name, model in models.items():
+        files[name].write_bytes(to_bytes(model))
     plain = folder / "post_training.int8.tflite"
     plain.write_bytes(convert_keras(float_model(network), train[:_CALIBRATION_SAMPLES]))
     expected = _network_outputs(network, quantize_inputs(network, {port.name: test})[port.name])
-    errors = [float(np.abs(run_on_values(path, test) - expected).max()) for path in (exact, plain)]
-    return ErrorComparison(errors[0], errors[1], model.output.grid.scale)
+
+    def error(path: Path, kernels: Kernels) -> float:
+        return float(np.abs(run_on_values(path, test, kernels) - expected).max())
+
+    return ErrorComparison(
+        exact_error=error(files["int8"], "reference"), default_error=error(files["int8"], "default"),
+        wide_error=error(files["int16x8"], "default"), wide_result_error=error(files["wide_result"], "default"),
+        post_training_error=min(error(plain, "reference"), error(plain, "default")),
+        output_lsb=models["int8"].output.grid.scale,
+    )  # fmt: skip
 
 
 def float_model(network: FixedPointNetwork) -> Any:

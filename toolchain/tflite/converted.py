@@ -13,7 +13,7 @@ from toolchain.errors import BitMismatchError, UnsupportedModelError
 from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
 from toolchain.results import FloatArray, Samples
 from toolchain.tflite.reader import read_summary
-from toolchain.tflite.runtime import run_file
+from toolchain.tflite.runtime import Kernels, run_file
 
 ConvertedKind = Literal["float32", "float16", "dynamic_range", "post_training_int8"]
 CONVERTED: tuple[ConvertedKind, ...] = get_args(ConvertedKind)
@@ -42,18 +42,18 @@ def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: P
     return found, f"pruned Keras model on {len(found)} test samples: largest difference {largest:.3g}{bound}"
 
 
-def run_on_values(path: Path, x: FloatArray) -> FloatArray:
+def run_on_values(path: Path, x: FloatArray, kernels: Kernels = "reference") -> FloatArray:
     """Outputs in real values for real inputs: quantized to the file's input port, dequantized from its output port."""
     summary = read_summary(path)
     source, result = summary.inputs[0], summary.outputs[0]
     if source.scale is None or source.zero_point is None or source.kind == "float32":
-        return run_file(path, x.astype(np.float32)).astype(np.float64)
+        return run_file(path, x.astype(np.float32), kernels).astype(np.float64)
     kind: type[np.int8] | type[np.int16] = np.int16 if source.kind == "int16" else np.int8
     ends = np.iinfo(kind)
     words = np.clip(np.rint(x / source.scale) + source.zero_point, ends.min, ends.max).astype(kind)
     assert result.scale is not None
     assert result.zero_point is not None
-    return (run_file(path, words).astype(np.float64) - result.zero_point) * result.scale
+    return (run_file(path, words, kernels).astype(np.float64) - result.zero_point) * result.scale
 
 
 def convert_keras_file(

@@ -27,6 +27,7 @@ from toolchain.tflite.operators import (
     ReluOperator,
     ReshapeOperator,
     SumOperator,
+    WidenOperator,
 )
 
 Rounding = Literal["once", "twice", "to_even"]
@@ -81,6 +82,8 @@ def _apply(operator: Operator, inputs: list[Words], rounding: Rounding) -> Words
         return np.maximum(*inputs) if operator.largest else np.minimum(*inputs)
     if isinstance(operator, JoinOperator):
         return np.concatenate(inputs, axis=operator.axis + 1)
+    if isinstance(operator, WidenOperator):
+        return x
     if isinstance(operator, MoveOperator):
         return exact(operator.node, [x], [0])[0]
     assert isinstance(operator, ReshapeOperator)

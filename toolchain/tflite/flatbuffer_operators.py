@@ -32,6 +32,7 @@ from toolchain.tflite.operators import (
     ReshapeOperator,
     SumOperator,
     Tensor,
+    WidenOperator,
 )
 
 _NO_OPTIONS: tuple[str, Any] = ("NONE", None)
@@ -212,6 +213,23 @@ def _reshape(file: FileContents, operator: Operator) -> None:
     file.reshape(file.activation(operator.input), file.activation(operator.output), operator.output.shape)
 
 
+def _widen(file: FileContents, operator: Operator) -> None:
+    """CAST, and the zero point that int16 has not subtracted by an ADD on the same scale (exact)."""
+    grid, output = operator.input.grid, operator.output
+    kinds = file.schema.TensorType
+    cast = file.schema.CastOptionsT(inDataType=kinds.INT8, outDataType=kinds.INT16)
+    source = file.activation(operator.input)
+    if grid.zero_point == 0:
+        file.operator("CAST", 1, [source], file.activation(output), ("CastOptions", cast))
+        return
+    stored = file.tensor(f"{output.name}/stored", output.shape, output.grid)
+    file.operator("CAST", 1, [source], stored, ("CastOptions", cast))
+    offset = np.array([-grid.zero_point], dtype=np.int16)
+    constant = file.constant(f"{output.name}/offset", offset, file.grid(output.grid))
+    options = ("AddOptions", file.schema.AddOptionsT(potScaleInt16=False))
+    file.operator("ADD", 3, [stored, constant], file.activation(output), options)
+
+
 def _join(file: FileContents, operator: Operator) -> None:
     assert isinstance(operator, JoinOperator)
     options = file.schema.ConcatenationOptionsT(axis=operator.axis + 1)
@@ -307,6 +325,7 @@ _WRITERS: dict[type[Operator], Callable[[FileContents, Operator], None]] = {
     LimitOperator: _limit,
     ExtremeOperator: _extreme,
     ReshapeOperator: _reshape,
+    WidenOperator: _widen,
     MoveOperator: _move,
     JoinOperator: _join,
     LookupOperator: _lookup,

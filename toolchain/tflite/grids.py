@@ -14,6 +14,21 @@ Int8Array = NDArray[np.int8]
 QuantizedArray = NDArray[np.int8] | NDArray[np.int16]
 Bits = Literal[8, 16]
 LEVELS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Bits of the activations, and of results that a narrower port would round."""
+
+    activations: Bits
+    results: Bits
+
+
+INT8 = Widths(8, 8)
+INT16X8 = Widths(16, 16)
+#: int8 throughout, but the last layer writes int16: hardly anything is rounded at the port.
+INT8_WIDE_RESULT = Widths(8, 16)
+
 #: Wide enough for every word met here; only its rounding is used.
 _WIDTH = 56
 

@@ -57,6 +57,7 @@ from toolchain.tflite.operators import (
     ReshapeOperator,
     SumOperator,
     Tensor,
+    WidenOperator,
 )
 
 _LARGEST_TABLE = 1 << 12
@@ -141,6 +142,7 @@ class _Lowering:
                 f"layer '{node.layer}': its accumulator {node.accumulator} rounds or may overflow"
             )
         target, after = self._target(fuse(group, total), group[-1])
+        source = self._as_wide(source, target.grid, node)
         output = Tensor(self._new_name(group[-1].name), group[-1].shape, target.grid)
         operator = build_linear(node, source.tensor, output, target)
         self.operators.append(replace(operator, nodes=tuple(member.name for member in group)))
@@ -169,6 +171,7 @@ class _Lowering:
         spare = max(grids) - max(term.range.fractional_bits for term in terms)
         rounding = target.rounding or Rounding.RND_INF
         ties = keeps_ties(rounding, shift, Sum(spare, target.relu, "away"), True)
+        terms = (self._as_wide(terms[0], target.grid, node), self._as_wide(terms[1], target.grid, node))
         output = Tensor(self._new_name(group[-1].name), node.shape, target.grid)
         self.operators.append(SumOperator(
             inputs=tuple(term.tensor for term in terms), output=output, nodes=tuple(n.name for n in group),
@@ -186,7 +189,8 @@ class _Lowering:
         shift = sum(term.tensor.grid.fractional_bits for term in terms) - target.grid.fractional_bits
         spare = sum(term.tensor.grid.fractional_bits - term.range.fractional_bits for term in terms)
         rounding = target.rounding or Rounding.RND_INF
-        ties = keeps_ties(rounding, shift, Sum(spare, target.relu, "twice" if self.bits == 8 else "up"), False)
+        ties = keeps_ties(rounding, shift, Sum(spare, target.relu, "twice"), False)
+        terms = [self._as_wide(term, target.grid, node) for term in terms]
         output = Tensor(self._new_name(group[-1].name), node.shape, target.grid)
         self.operators.append(ProductOperator(
             inputs=tuple(term.tensor for term in terms), output=output, nodes=tuple(n.name for n in group),
@@ -210,6 +214,7 @@ class _Lowering:
             accumulator=source.range.smallest_format(),
         )  # fmt: skip
         target, after = self._target(formats, group[-1])
+        source = self._as_wide(source, target.grid, node)
         output = Tensor(self._new_name(group[-1].name), node.shape, target.grid)
         operator = build_linear(ones, source.tensor, output, target)
         self.operators.append(replace(operator, nodes=tuple(member.name for member in group)))
@@ -327,6 +332,15 @@ class _Lowering:
             f"layer '{node.layer}': its results take {levels} levels ({node.result}); int{self.bits} holds "
             f"{1 << self.bits}"
         )
+
+    def _as_wide(self, value: _Value, grid: Grid, node: Node) -> _Value:
+        """``value`` as int16 where an operator's result is: TFLite's operators read and write one width."""
+        source = value.tensor
+        if source.grid.bits == grid.bits:
+            return value
+        output = Tensor(self._new_name(f"{node.name}_wide"), source.shape, Grid(source.grid.fractional_bits, 0, 16))
+        self.operators.append(WidenOperator(inputs=(source,), output=output, nodes=node.inputs[:1], layer=node.layer))
+        return replace(value, tensor=output)
 
     def _common_grid(self, terms: list[_Value], node: Node) -> Grid:
         """The first term's grid where all stand on it, else an exact one for all."""

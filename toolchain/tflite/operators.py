@@ -112,6 +112,11 @@ class ReshapeOperator(Operator):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class WidenOperator(Operator):
+    """CAST from int8 to int16: the same words without the zero point, on the same scale."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MoveOperator(Operator):
     """MAX_POOL_2D, PAD, SLICE or TRANSPOSE: each word of the result is one of the input's, or zero."""
 

@@ -25,7 +25,7 @@ from toolchain.fixed_point import Words
 from toolchain.network.interpreter import run
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.network.ranges import analyse
-from toolchain.tflite.grids import Bits, Grid, Span, finest_grid, finest_grid_16, format_span, span_of
+from toolchain.tflite.grids import INT8, Grid, Span, Widths, finest_grid, finest_grid_16, format_span, span_of
 from toolchain.tflite.lowering import Ports, port_span
 
 _CALIBRATION_SAMPLES = 4_000
@@ -36,7 +36,7 @@ _LEFT_OUT = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 
 def choose_ports(
-    network: FixedPointNetwork, train_words: Mapping[str, Words] | Words, extrapolates: bool, bits: Bits = 8
+    network: FixedPointNetwork, train_words: Mapping[str, Words] | Words, extrapolates: bool, widths: Widths = INT8
 ) -> Ports:
     """The ports of ``network``; ``train_words (samples, *shape)`` by input name (or of the only one) are the training
     part in its input formats.
@@ -50,7 +50,7 @@ def choose_ports(
     inputs: dict[str, Grid] = {}
     for node in network.inputs:
         limit = format_span(node.result)
-        if bits == 16:
+        if widths.activations == 16:
             inputs[node.name] = finest_grid_16(limit, limit)
         elif extrapolates or len(network.inputs) > 1:
             inputs[node.name] = finest_grid(limit, limit)
@@ -68,7 +68,7 @@ def choose_ports(
             results = results.widened(_ROOM)
         proven = ranges[name]
         possible = Span(proven.lowest, proven.highest, proven.fractional_bits)
-        finest = finest_grid if bits == 8 else finest_grid_16
+        finest = finest_grid if widths.results == 8 else finest_grid_16
         outputs[name] = finest(results.within(possible), possible)
     return Ports(inputs, outputs)
 

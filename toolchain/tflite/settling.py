@@ -12,7 +12,7 @@ from toolchain.fixed_point import Words
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.check import network_words
 from toolchain.tflite.emulation import emulate
-from toolchain.tflite.grids import Bits, Grid
+from toolchain.tflite.grids import INT8, Grid, Widths
 from toolchain.tflite.lowering import lower
 from toolchain.tflite.operators import IntegerModel
 from toolchain.tflite.ports import choose_ports
@@ -24,7 +24,7 @@ _KERNELS: tuple[Literal["once", "twice"], ...] = ("once", "twice")
 
 
 def settle(
-    network: FixedPointNetwork, train_words: Mapping[str, Words], extrapolates: bool, bits: Bits = 8
+    network: FixedPointNetwork, train_words: Mapping[str, Words], extrapolates: bool, widths: Widths = INT8
 ) -> IntegerModel:
     """The model whose output ports are the finest on which no known kernel is more than one word from the network on
     the training part ``train_words (samples, *shape)`` by input name, in the network's input formats.
@@ -32,9 +32,9 @@ def settle(
     Only int8 ports are made coarser: an int16 port has a finer step than any tie inside the network moves it by.
     Raises NotExpressibleError.
     """
-    ports = choose_ports(network, train_words, extrapolates, bits)
+    ports = choose_ports(network, train_words, extrapolates, widths)
     model = lower(network, ports)
-    if bits == 16:
+    if widths.results == 16:
         return model
     step = max(1, len(next(iter(train_words.values()))) // _SAMPLES)
     inputs = {
@@ -44,7 +44,7 @@ def settle(
         for port in model.inputs
     }
     expected = network_words(network, model, inputs)
-    for _ in range(bits):
+    for _ in range(widths.results):
         apart = [
             name for name, found in _differences(network, model, inputs, expected).items() if found > LARGEST_DIFFERENCE
         ]

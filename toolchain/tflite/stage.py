@@ -29,12 +29,13 @@ from toolchain.tflite.companions import C_ARRAY, add_metadata, write_c_array
 from toolchain.tflite.converted import write_converted
 from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
-from toolchain.tflite.grids import Bits, Grid, QuantizedArray
+from toolchain.tflite.grids import INT8, INT8_WIDE_RESULT, INT16X8, Grid, QuantizedArray, Widths
 from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.plain_c import write_plain_c
 from toolchain.tflite.settling import settle
 from toolchain.tflite.vectors import write_vectors
 
+_WIDTHS = {"int8": INT8, "int16x8": INT16X8, "int8_wide_result": INT8_WIDE_RESULT}
 _MEASURED = ("float32", "int8")  # whose accuracy stands in the report
 
 
@@ -56,9 +57,9 @@ def export(
     for place, kind in enumerate(section.kinds):
         job.progress(f"tflite {kind}", place, len(section.kinds))
         path = job.folder / f"model.{kind}.tflite"
-        if kind == "int8" or kind == "int16x8":
+        if kind == "int8" or kind == "int16x8" or kind == "int8_wide_result":
             try:
-                made = _export_integers(_load_network(quantized), data, samples, path, 8 if kind == "int8" else 16)
+                made = _export_integers(_load_network(quantized), data, samples, path, _WIDTHS[kind])
             except NotExpressibleError as reason:
                 skipped[kind] = str(reason)
                 continue
@@ -98,16 +99,16 @@ class _Exported:
 
 
 def _export_integers(
-    network: FixedPointNetwork, data: DataResult, samples: Samples, path: Path, bits: Bits
+    network: FixedPointNetwork, data: DataResult, samples: Samples, path: Path, widths: Widths
 ) -> _Exported:
     port = network.inputs[0]
     train = quantize_inputs(network, {port.name: samples.train.x})
-    model = settle(network, train, data.task == "regression", bits)
+    model = settle(network, train, data.task == "regression", widths)
     path.write_bytes(to_bytes(model, {"network_sha256": storage.digest(network).encode()}))
     test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
     corners = corner_inputs(model.input.grid, port.shape)
     agreement = check_file(path, model, network, np.concatenate([test, corners]))
-    if bits == 8:
+    if widths == INT8:
         write_vectors(path.parent, network, model, agreement, len(corners))
         write_plain_c(path.parent / "plain_c", model)
         write_c_array(path, path.parent / "plain_c" / C_ARRAY)

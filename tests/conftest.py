@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-# A busy machine makes a single example slow; time limits are not what these properties are about.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+# A busy machine makes a single example slow; time limits are not what these properties are about. The same examples in
+# every run, so that a change is judged by what it changed; HYPOTHESIS_PROFILE=exploring draws new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("exploring", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

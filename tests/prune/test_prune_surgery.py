@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 from surgery_cases import Builder, graphs
 
@@ -79,10 +79,10 @@ def test_a_cut_graph_is_the_masked_graph(graph: Graph, data: st.DataObject) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=320, suppress_health_check=CALM)
-@given(graphs(), st.data())
-def test_a_cut_graph_is_the_masked_graph_for_hundreds(graph: Graph, data: st.DataObject) -> None:
-    cut_at_random(graph, data)
+@pytest.mark.parametrize("part", range(8))
+def test_a_cut_graph_is_the_masked_graph_for_hundreds(part: int) -> None:
+    """320 graphs, in parts that several processes share."""
+    seed(part)(settings(max_examples=40, suppress_health_check=CALM)(given(graphs(), st.data())(cut_at_random)))()
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +203,10 @@ def test_removing_dead_units_changes_nothing(graph: Graph, seed: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, suppress_health_check=CALM)
-@given(graphs(), st.integers(0, 999))
-def test_removing_dead_units_changes_nothing_for_hundreds(graph: Graph, seed: int) -> None:
-    remove_dead_units(graph, seed)
+@pytest.mark.parametrize("part", range(4))
+def test_removing_dead_units_changes_nothing_for_hundreds(part: int) -> None:
+    strategies = (graphs(), st.integers(0, 999))
+    seed(part)(settings(max_examples=30, suppress_health_check=CALM)(given(*strategies)(remove_dead_units)))()
 
 
 def test_a_constant_goes_into_the_next_bias_but_not_over_padding() -> None:

@@ -96,7 +96,7 @@ def killed(folder: Path, trials: int) -> int:
 
 def on_a_cluster(folder: Path, trials: int) -> tuple[float, dict[int, Any]]:
     """The same on a Ray head that was started apart, and is stopped afterwards."""
-    port = 16379
+    port = 6390  # below 10002, where Ray's workers begin
     head = subprocess.Popen(
         [str(Path(sys.executable).with_name("ray")), "start", "--head", f"--port={port}", "--num-cpus=2",
          "--include-dashboard=false", "--disable-usage-stats", "--block"],
@@ -107,8 +107,9 @@ def on_a_cluster(folder: Path, trials: int) -> tuple[float, dict[int, Any]]:
         assert head.poll() is None, "the Ray head did not start"
         return sweep(folder, trials, "--ray-address", f"127.0.0.1:{port}")
     finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        head.wait(timeout=60)
+        if head.poll() is None:
+            os.killpg(head.pid, signal.SIGTERM)
+            head.wait(timeout=60)
 
 
 def same(one: dict[int, Any], other: dict[int, Any]) -> tuple[bool, int]:

@@ -134,6 +134,23 @@ def test_a_trial_killed_between_two_settings_is_completed(tmp_path: Path) -> Non
     assert set(settings) == {"quantize.bits", "hls.reuse_factor"}
 
 
+def test_a_trial_killed_between_two_settings_is_the_same_one(tmp_path: Path) -> None:
+    axes = tuple(Axis(f"quantize.{name}", (), 1, 1000, 1.0, True) for name in ("a", "b", "c"))
+    (tmp_path / "whole").mkdir()
+    whole = Search(tmp_path / "whole", axes, ("accuracy",), "random", 3)
+    asked = [whole.ask()[1] for _ in range(3)]
+    for place in range(4):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        first = Search(folder, axes, ("accuracy",), "random", 3)
+        first.ask()
+        first._draw_for(1)
+        first.study.ask(dict(list(first._distributions.items())[:place]))  # the kill falls after `place` settings
+        again = Search(folder, axes, ("accuracy",), "random", 3)
+        assert [settings for _, settings in again.unfinished()] == asked[:2]
+        assert again.ask()[1] == asked[2]
+
+
 def test_the_page_holds_every_design_and_no_markup_of_theirs() -> None:
     designs = (
         design(0, 0.5, 3.0),

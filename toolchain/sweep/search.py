@@ -42,7 +42,11 @@ class Search:
         found = []
         for frozen in self.study.get_trials(states=(TrialState.RUNNING,)):
             trial = Trial(self.study, frozen._trial_id)
-            # a kill can fall between two of a trial's settings: what is missing is asked for now
+            # a kill can fall between two of a trial's settings: what is missing is drawn as it would have been
+            self._draw_for(trial.number)
+            for axis in self.axes:
+                if axis.key in frozen.params and self._drawn[0] == "random":
+                    self.study.sampler.sample_independent(self.study, frozen, axis.key, _distribution(axis))
             found.append((trial.number, {axis.key: _suggest(trial, axis) for axis in self.axes}))
         return found
 
@@ -55,11 +59,14 @@ class Search:
 
         A sampler that began anew after a kill would draw its first settings twice.
         """
-        sampler, seed = self._drawn
-        if sampler not in ("grid", "qmc"):  # these two keep account of what is done in the journal
-            self.study.sampler = _sampler(self.axes, sampler, seed + self.begun())
+        self._draw_for(self.begun())
         trial = self.study.ask(self._distributions)
         return trial.number, dict(trial.params)
+
+    def _draw_for(self, number: int) -> None:
+        sampler, seed = self._drawn
+        if sampler not in ("grid", "qmc"):  # these two keep account of what is done in the journal
+            self.study.sampler = _sampler(self.axes, sampler, seed + number)
 
     def tell(self, design: Design, lower_is_better: bool) -> None:
         """Record a finished design; one that failed is kept as such."""

@@ -29,7 +29,7 @@ def cluster(workers: int, address: str) -> Iterator[int]:
     quiet = {"include_dashboard": False} if not address else {}
     try:
         ray.init(
-            address=address or None, num_cpus=None if address else workers, log_to_driver=False,
+            address=address or "local", num_cpus=None if address else workers, log_to_driver=False,
             logging_level="ERROR", runtime_env={"env_vars": _environment()}, **quiet,
         )  # fmt: skip
     except Exception as error:

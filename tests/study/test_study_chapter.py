@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from test_study_walk_forward import write_candles
 
 from toolchain.errors import ProjectError
-from toolchain.project import load_project
+from toolchain.prune.options import unused
 from toolchain.results import Interval
 from toolchain.study import chapter_page
 from toolchain.study.chapter import ChapterPlan, ChapterStudy, StrategyRow, compare_strategies, strategies
 from toolchain.study.latency_budget import BUDGET, REST_US, share_of
+from toolchain.study.options import load_varied
 
 PROJECT = ROOT / "hls_projects" / "btc_direction" / "project.toml"
 
@@ -26,7 +27,8 @@ PROJECT = ROOT / "hls_projects" / "btc_direction" / "project.toml"
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.8, 0.95])
 def test_every_strategy_is_a_project(sparsity: float) -> None:
     for name, settings in strategies(sparsity).items():
-        section = load_project(PROJECT, settings).prune
+        section = load_varied(PROJECT, settings).prune
+        assert not unused(section), name
         left = (1 - section.final_sparsity) * (1 - section.structured_sparsity) ** 2
         assert left == pytest.approx(1.0 if name == "dense" else 1 - sparsity, abs=1e-3)
 

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.errors import ExternalToolError, ProjectError
+from toolchain.prune.options import unused
 from toolchain.results import Interval
 from toolchain.study import charts, paper_page
 from toolchain.study.measured_run import peak_bytes
-from toolchain.study.paper import Errors, PaperRow, PaperStudy, build_trials, errors_of
+from toolchain.study.options import load_varied
+from toolchain.study.paper import SETTINGS, Errors, PaperRow, PaperStudy, build_trials, errors_of
 from toolchain.study.scaling import Measured, measure
 
 
@@ -74,6 +76,12 @@ def test_a_process_is_measured_by_itself(small_build: Path, tmp_path: Path) -> N
 def test_other_tasks_are_refused() -> None:
     with pytest.raises(ProjectError, match="forecasts prices"):
         build_trials(ROOT / "hls_projects" / "btc_direction" / "project.toml", (), (0,), "zcu102", lambda text: None)
+
+
+def test_the_papers_rule_leaves_no_idle_option() -> None:
+    section = load_varied(ROOT / "hls_projects" / "spx_forecast" / "project.toml", SETTINGS).prune
+    assert not unused(section)
+    assert (section.strategy, section.percentile, section.structured_sparsity) == ("one_shot", 35, 0)
 
 
 def test_a_figure_as_a_file_stands_alone() -> None:

@@ -19,6 +19,7 @@ from toolchain.network.constant_products import LUT_PER_DSP
 from toolchain.pipeline import Request, run
 from toolchain.project import load_project
 from toolchain.results import DataResult, EstimateResult, Interval, PruneResult, QuantizeResult, Record
+from toolchain.study.options import load_varied
 from toolchain.study.outputs import integer_outputs
 from toolchain.study.statistics import mean_over_seeds
 from toolchain.target import load_target
@@ -129,7 +130,7 @@ def compare_strategies(plan: ChapterPlan, say: Callable[[str], None]) -> Chapter
 
 
 def _build(plan: ChapterPlan, name: str, settings: tuple[str, ...], seed: int, say: Callable[[str], None]) -> Trained:
-    project = load_project(plan.project_file, [*plan.overrides, *settings, f"seed={seed}"])
+    project = load_varied(plan.project_file, [*plan.overrides, *settings, f"seed={seed}"])
     folder = plan.project_file.parent.resolve()
     store = folder / "build" / "study" / "store"
     outcome = run(Request(project, folder, load_target(plan.target), until="estimate", store=store, shared=True))

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.pipeline import Request, run
-from toolchain.project import Project, load_project
+from toolchain.project import Project
 from toolchain.report.figures import LayerHistogram, read_weights
 from toolchain.results import DataResult, FloatArray, Interval, ModelResult, Part, PruneResult, QuantizeResult, Record
+from toolchain.study.options import load_varied
 from toolchain.study.outputs import integer_outputs
 from toolchain.study.scaling import SIZES, Measured, measure
 from toolchain.study.statistics import mean_over_seeds
@@ -89,7 +90,7 @@ def build_trials(
     """
     trials = []
     for seed in seeds:
-        project = load_project(project_file, [*SETTINGS, *overrides, f"seed={seed}"])
+        project = load_varied(project_file, [*SETTINGS, *overrides, f"seed={seed}"])
         if project.data.task != "price_forecast" or project.prune.percentile is None:
             raise ProjectError(
                 "the paper's study forecasts prices and prunes by a percentile", where="study paper",

@@ -99,6 +99,17 @@ def test_distributed_arithmetic_has_a_type_for_each_output() -> None:
         resolve(network, HlsSection(strategy="distributed_arithmetic"), FPGA)
 
 
+def test_a_change_of_format_behind_generated_adders_counts_as_theirs() -> None:
+    """hls4ml makes it the sum's own result type: C++ would abort on the narrow unit."""
+    b = NetworkBuilder("n")
+    x = b.input("x", (2,), FixedPoint(True, 2, 3))
+    sums = b.dense("d", x, np.array([[64, 1], [64, 0]]), FixedPoint(True, 0, 7))
+    network = b.build((b.requantize("q", sums, FixedPoint(True, 8, -5, Rounding.RND, Overflow.SAT)),))
+    assert resolve(network, HlsSection(), FPGA).layers
+    with pytest.raises(UnsupportedModelError, match="rounds away more bits"):
+        resolve(network, HlsSection(strategy="distributed_arithmetic"), FPGA)
+
+
 def test_a_zero_of_generated_adders_is_not_rounded_beyond_its_one_bit() -> None:
     """C++ would abort: the generated code gives it the type ap_ufixed<1, 0>."""
     b = NetworkBuilder("n")

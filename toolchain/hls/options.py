@@ -10,7 +10,7 @@ from toolchain.fixed_point import Rounding
 from toolchain.hls.admission import check_rounding, refuse
 from toolchain.hls.layers import hardware_kernel
 from toolchain.hls.sufficiency import elements, exact_bounds
-from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Node, Scale
+from toolchain.network.nodes import DepthwiseConvolution, FixedPointNetwork, Linear, Node, Requantize, Scale
 from toolchain.network.ranges import Range
 from toolchain.network.reuse_factors import usable_reuse_factors
 from toolchain.project import HlsSection
@@ -58,13 +58,20 @@ def resolve(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> HlsO
     by_bits = [layer.name for layer in layers if layer.strategy == "distributed_arithmetic"]
     bounds = exact_bounds(network) if by_bits else {}
     for name in by_bits:  # each output has a type of its own there
-        _check_generated_zeros(network[name], bounds[name])
-        for element in elements(bounds[name]):
-            check_rounding(network[name], element)
+        for node in _formats_of_generated(network[name], network):
+            _check_generated_zeros(node, bounds[name])
+            for element in elements(bounds[name]):
+                check_rounding(node, element)
     return HlsOptions(
         section.backend, section.io_type, fpga.part, section.clock_period_ns or fpga.clock_period_ns,
         fpga.clock_uncertainty_percent, layers,
     )  # fmt: skip
+
+
+def _formats_of_generated(node: Node, network: FixedPointNetwork) -> list[Node]:
+    """Whose formats hls4ml applies to the outputs of ``node`` themselves: its own, and that of a change behind it."""
+    readers = network.consumers(node.name)
+    return [node, *(reader for reader in readers if isinstance(reader, Requantize))]
 
 
 def _check_generated_zeros(node: Node, exact: Range) -> None:

@@ -20,6 +20,7 @@ from toolchain.tflite.companions import write_c_array
 from toolchain.tflite.emulation import emulate
 from toolchain.tflite.operators import IntegerModel
 from toolchain.tflite.plain_c import write_plain_c
+from toolchain.tflite.reader import read_summary
 
 MAIN = """
 #include <stdio.h>
@@ -126,4 +127,10 @@ def test_the_description_names_ports_file_and_data(tmp_path: Path) -> None:
     assert found["file"]["size_bytes"] == size > found["file"]["gzip_bytes"] > 0
     assert found["file"]["signature"] == "serving_default"
     assert found["data"]["sha256"] == inputs.data.sha256
+    stored = read_summary(tmp_path / "tflite" / "model.int8.tflite").metadata
+    assert json.loads(stored["toolchain"])["sha256"] == inputs.data.sha256
+    assert found["cost"]["macs"] == 8 * 3 * 2 * 4 + 32 * 6 + 6 * 3
+    assert found["cost"]["nonzero_macs"] < found["cost"]["macs"]
+    sizes = {cost["operator"]: cost["constant_bytes"] for cost in found["cost"]["operators"]}
+    assert sizes["CONV_2D"] == 3 * 2 * 4 + 4 * 4
     assert (tmp_path / "tflite" / "plain_c" / "model_data.h").is_file()

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from toolchain.network import storage
+from toolchain.network.nodes import FixedPointNetwork
 from toolchain.results import DataResult
 from toolchain.tflite.flatbuffer import SIGNATURE
 
@@ -30,6 +32,21 @@ def write_c_array(model: Path, file: Path) -> None:
     file.write_text("\n".join(lines), encoding="ascii")
 
 
+def file_metadata(network: FixedPointNetwork, data: DataResult) -> dict[str, bytes]:
+    """What an integer file says of itself, by the name of its metadata entry: where it came from and what it means."""
+    stored = json.dumps({"toolchain": version("toolchain"), **_meaning(data)}, separators=(",", ":"), sort_keys=True)
+    return {"network_sha256": storage.digest(network).encode(), "toolchain": stored.encode()}
+
+
+def _meaning(data: DataResult) -> dict[str, Any]:
+    """The training data's hash, the features that go in, and how a result is read."""
+    return {
+        "sha256": data.sha256, "source": data.source, "task": data.task, "unit": data.unit,
+        "features": list(data.feature_names),
+        "result": {"value": "output * scale + offset", "scale": data.y_scale, "offset": data.y_offset},
+    }  # fmt: skip
+
+
 def add_metadata(description: Path, model: Path, data: DataResult) -> None:
     """Add to ``model.int8.json``: signature, sizes, SHA-256, what the values mean, and the licences of the parts."""
     content: dict[str, Any] = json.loads(description.read_text(encoding="utf-8"))
@@ -38,11 +55,7 @@ def add_metadata(description: Path, model: Path, data: DataResult) -> None:
         "name": model.name, "size_bytes": len(stored), "gzip_bytes": len(gzip.compress(stored, 9, mtime=0)),
         "sha256": hashlib.sha256(stored).hexdigest(), "signature": SIGNATURE,
     }  # fmt: skip
-    content["data"] = {
-        "sha256": data.sha256, "source": data.source, "task": data.task, "unit": data.unit,
-        "features": list(data.feature_names),
-        "result": {"value": "output * scale + offset", "scale": data.y_scale, "offset": data.y_offset},
-    }  # fmt: skip
+    content["data"] = _meaning(data)
     content["toolchain"] = version("toolchain")
     content["licenses"] = {
         model.name: "the project's own: weights and structure, no code",

@@ -10,6 +10,7 @@ from typing import Any
 from toolchain.network import storage
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.tflite.check import Agreement
+from toolchain.tflite.costs import count_costs
 from toolchain.tflite.operators import IntegerModel, ModelPort
 
 
@@ -45,6 +46,11 @@ def describe(network: FixedPointNetwork, model: IntegerModel, agreement: Agreeme
         f"against the network on unrounded inputs and results: largest difference {cost.largest_difference:.6g} "
         f"(output LSB {model.output.grid.scale:.6g})"
     )
+    totals = _costs(model)
+    lines.append(
+        f"{totals['macs']:,} multiplications an inference ({totals['nonzero_macs']:,} by other than zero), "
+        f"{totals['bytes_moved']:,} bytes moved at least"
+    )
     if cost.equal_decisions_share is not None:
         lines.append(f"equal decisions {cost.equal_decisions_share:.4%}")
     return "; ".join(lines)
@@ -66,8 +72,18 @@ def write_description(path: Path, network: FixedPointNetwork, model: IntegerMode
             {"node": b.node, "layer": b.layer, "words": b.words, "own_words": b.own_words, "reason": b.reason}
             for b in agreement.bounds
         ],
+        "cost": _costs(model),
     }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _costs(model: IntegerModel) -> dict[str, Any]:
+    """Totals of one inference, and the same by operator."""
+    costs = count_costs(model)
+    names = ("macs", "nonzero_macs", "constant_bytes", "activation_bytes", "bytes_moved")
+    totals = {name: sum(getattr(cost, name) for cost in costs) for name in names}
+    layers = [{"layer": c.layer, "operator": c.kind, **{name: getattr(c, name) for name in names}} for c in costs]
+    return {**totals, "operators": layers}
 
 
 def _port(port: ModelPort) -> dict[str, Any]:

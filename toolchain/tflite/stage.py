@@ -25,7 +25,7 @@ from toolchain.results import (
     TfliteResult,
 )
 from toolchain.tflite.check import Agreement, check_file
-from toolchain.tflite.companions import C_ARRAY, add_metadata, write_c_array
+from toolchain.tflite.companions import C_ARRAY, add_metadata, file_metadata, write_c_array
 from toolchain.tflite.converted import write_converted
 from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
@@ -104,7 +104,7 @@ def _export_integers(
     port = network.inputs[0]
     train = quantize_inputs(network, {port.name: samples.train.x})
     model = settle(network, train, data.task == "regression", widths)
-    path.write_bytes(to_bytes(model, {"network_sha256": storage.digest(network).encode()}))
+    path.write_bytes(to_bytes(model, file_metadata(network, data)))
     test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
     corners = corner_inputs(model.input.grid, port.shape)
     agreement = check_file(path, model, network, np.concatenate([test, corners]))

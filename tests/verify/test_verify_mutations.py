@@ -128,10 +128,15 @@ def test_a_mode_that_changes_no_word_is_seen_when_it_could(run: Run) -> None:
 
 
 def test_a_layer_that_reads_the_bias_of_another(run: Run) -> None:
-    result = after(run, "firmware/network.cpp", replaced(r"\bw7, b7\b", "w7, w10"))
+    def exchanged(text: str) -> str:
+        (last,) = re.findall(r"(w\d+), b\d+\); // output$", text, re.MULTILINE)
+        return re.sub(r"(w\d+), b\d+(\); // hidden)$", rf"\1, {last}\2", text, flags=re.MULTILINE)
+
+    result = after(run, "firmware/network.cpp", exchanged)
     assert result.verdict == "mismatch"
     assert result.first_mismatch is not None
     assert result.first_mismatch.layer == "hidden"
+    assert result.first_mismatch.cause_kind == "bias"
 
 
 def line(number: int, change: Callable[[list[str]], list[str]]) -> Change:

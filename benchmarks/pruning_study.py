@@ -37,7 +37,7 @@ from toolchain.prune.criteria.hardware import words
 from toolchain.prune.masked_training import MaskedTraining, Run, Weights
 from toolchain.prune.scoring import operands
 from toolchain.prune.strategies import STRATEGIES, Setting, Stop, initial_weights
-from toolchain.prune.surgery import apply, plan_sparsity
+from toolchain.prune.surgery import apply, plan_sparsity, remove_dead
 from toolchain.results import DataResult, Job, Part, Samples
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ class Task:
         return loss_for(self.data.task)
 
     def section(self, **options: Any) -> PruneSection:
-        return PruneSection(epochs=self.epochs, skip=self.skip, **options)
+        return PruneSection(**{"epochs": self.epochs, "skip": self.skip, **options})
 
 
 def digits() -> Task:
@@ -150,7 +150,7 @@ def unstructured(bench: Bench) -> None:
         for method, strategy, options in (
             ("one-shot", "one_shot", {}),
             ("one-shot, as long as training", "one_shot", {"fine_tune_share": 1.0}),
-            ("gradual", "gradual", {"schedule": "cubic"}),
+            ("gradual", "gradual", {"schedule": "cubic", "learning_rate_factor": 0.5}),
         ):  # fmt: skip
             for stop in bench.stops(strategy, final_sparsity=sparsity, **options):
                 bench.add(method, stop.sparsity, bench.network, stop.weights)
@@ -182,33 +182,49 @@ def structured(bench: Bench) -> None:
 
 
 def hardware(bench: Bench) -> None:
-    """Look-up-table equivalents and accuracy of the rounded weights, round by round, for four criteria."""
+    """Look-up-table equivalents and accuracy of the rounded weights, round by round.
+
+    All ways train alike: rounds of p = 0.2, 20 epochs at half the learning rate in each. "first and last whole" is the
+    usual way of magnitude pruning; the others may take weights of every layer.
+    """
+    everywhere = {"scope": "network", "skip": ()}
     ways: dict[str, dict[str, Any]] = {
-        "magnitude": {},
-        "magnitude, one threshold": {"scope": "network"},
-        "taylor": {"weight_criterion": "taylor"},
-        "hardware": {"weight_criterion": "hardware", "hardware_bits": HARDWARE_BITS},
+        "magnitude, first and last whole": {},
+        "magnitude, every layer alike": {"skip": ()},
+        "magnitude, one threshold": everywhere,
+        "hardware, one threshold": {**everywhere, "weight_criterion": "hardware", "hardware_bits": HARDWARE_BITS},
     }
+    effort = {"fine_tune_share": 1 / 3, "fine_tune_learning_rate_factor": 0.5, "pruned_share": 0.2}
+    rounded, cost = rounded_to_words(bench.network, bench.network.dense)
+    bench.add("hardware count: dense", 0.0, bench.network, rounded, lut_equivalents=cost,
+              validation=bench.metric(bench.network, rounded, "validation"))  # fmt: skip
     for name, options in ways.items():
-        for stop in bench.stops("iterative", final_sparsity=0.97, pruned_share=0.15, **options):
+        for stop in bench.stops("iterative", final_sparsity=0.98, **effort, **options):
             rounded, cost = rounded_to_words(bench.network, stop.weights)
-            bench.add(f"hardware count: {name}", stop.sparsity, bench.network, rounded, lut_equivalents=cost)
+            bench.add(f"hardware count: {name}", stop.sparsity, bench.network, rounded, lut_equivalents=cost,
+                      validation=bench.metric(bench.network, rounded, "validation"))  # fmt: skip
 
 
 def rounded_to_words(network: MaskedTraining, weights: Weights) -> tuple[Weights, float]:
-    """The network with every kernel on a grid of ``HARDWARE_BITS``-bit words, and what its kernels cost."""
-    cost = 0.0
+    """The network with every kernel on a grid of ``HARDWARE_BITS``-bit words, and what its kernels cost.
+
+    Dead units are taken out before counting, as the prune stage does it.
+    """
     masked = {}
     for key, kernel in network.kernels(weights).items():
         integers = words(kernel, HARDWARE_BITS)
-        cost += lut_equivalents(integers, operands(kernel, HARDWARE_BITS))
         used = np.abs(integers) > 0
         scale = 2.0 ** np.round(np.log2(np.median(np.abs(kernel[used] / integers[used]))))
         masked[key] = integers * scale
     network.model.set_weights(weights)
     for key, kernel in masked.items():
         network.variables[key].assign(kernel.astype(np.float32))
-    return network.model.get_weights(), cost
+    rounded = network.model.get_weights()
+    left = kernels_of(remove_dead(network.graph_with(rounded)))
+    cost = sum(
+        lut_equivalents(words(kernel, HARDWARE_BITS), operands(kernel, HARDWARE_BITS)) for kernel in left.values()
+    )
+    return rounded, cost
 
 
 def main() -> None:

@@ -162,6 +162,7 @@ def test_the_page_holds_every_design_and_no_markup_of_theirs() -> None:
     )  # fmt: skip
     page = render(found)
     assert "1 of 1 bit exact" in page
+    assert 'class="wide"' not in page  # the style sheet hides that class on narrow screens: the table was not there
     assert "<b>" not in page
     assert "<i>no" not in page
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")

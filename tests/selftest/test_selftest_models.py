@@ -15,7 +15,7 @@ from toolchain.selftest.candidate import draw_candidate
 from toolchain.selftest.models import general, judge_together, run_models
 
 
-# about 100 s of one core: the longest test of `make test`
+# about two minutes of one core: the longest test of `make test`
 def test_forty_random_models_are_exact_or_refused() -> None:
     found = run_models(range(40), seed=20, samples=1000, jobs=2)
     assert found.models == 40 == found.exact + found.approximate + found.refused + found.wrong

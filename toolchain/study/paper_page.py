@@ -12,7 +12,7 @@ from toolchain.report import plots
 from toolchain.report.figures import Predictions
 from toolchain.results import Interval
 from toolchain.study import charts
-from toolchain.study.paper import COMPACT, INTEGERS, ORIGINAL, PaperStudy, PaperTrial
+from toolchain.study.paper import COMPACT, INTEGERS, ORIGINAL, TUNED, PaperStudy, PaperTrial
 from toolchain.study.scaling import Measured
 from toolchain.study.template import number, render_page, span
 
@@ -70,10 +70,18 @@ def verdict(found: PaperStudy) -> str:
         f"Persistence, which needs no model, has a mean squared error of {number(persistence)}: "
         + ("better than every model here." if best.name == "persistence" else f"the best model has {number(others)}.")
     )  # fmt: skip
-    return f"{_change(found.difference, COMPACT)} {_change(found.difference_tuned, 'fine-tuned compact')} {last}"
+    plain = _change(found.difference, "compact", _worse(found, COMPACT))
+    return f"{plain} {_change(found.difference_tuned, 'fine-tuned compact', _worse(found, TUNED))} {last}"
 
 
-def _change(difference: Interval, name: str) -> str:
+def _worse(found: PaperStudy, name: str) -> str:
+    """With how many seeds ``name`` is worse: an interval that one bad seed made wide may hide what all of them say."""
+    rows = {row.name: row.by_seed for row in found.rows}
+    count = sum(after.mse > before.mse for after, before in zip(rows[name], rows[ORIGINAL], strict=True))
+    return f"worse with {count} of {len(rows[name])} seeds"
+
+
+def _change(difference: Interval, name: str, worse: str) -> str:
     size = f"its mean squared error is {number(difference.value)} above the original's"
     if math.isinf(difference.low):
         return f"The {name} model, one seed: {size}; one seed shows no more."
@@ -82,4 +90,4 @@ def _change(difference: Interval, name: str) -> str:
         return f"The {name} model is better than the original: {size}."
     if difference.low > 0:
         return f"The {name} model is worse than the original: {size}."
-    return f"The {name} model is not shown to differ from the original: {size}."
+    return f"The {name} model is {worse}; on average it is not shown to differ from the original: {size}."

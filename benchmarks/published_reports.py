@@ -14,6 +14,7 @@ import pandas as pd
 
 from toolchain.estimate.calibration import Observation
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.directory.reading import NO_STRATEGY
 
 #: Activations by the name of their configuration or function.
 FUNCTIONS = ("softmax", "sigmoid", "hard_tanh", "tanh", "LeakyReLU", "relu", "linear", "elu", "selu")
@@ -230,6 +231,7 @@ class _Layers:
             kernel_shape=shape,
             input_shape=self.shape,
             binding=self.binding,
+            doubt=NO_STRATEGY if "strategy" not in config and not isinstance(self.row.strategy, str) else "",
         )
         self.data = given[-1] if given else held
         self.shape = (positions, columns)

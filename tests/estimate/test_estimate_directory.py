@@ -108,6 +108,38 @@ def test_scripts_of_older_versions_say_vivado_for_vitis_too(tmp_path: Path) -> N
     assert not any("0.7" in note for note in both.notes)
 
 
+def test_files_that_contradict_one_another_are_named(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path / "project")
+    (folder / "hls4ml_config.yml").write_text("Backend: Vivado\nPart: xcu250-figd2104-2L-e\nClockPeriod: 5.0\n")
+    found = read_directory(folder)
+    assert found.project.part == "xc7z020clg400-1"
+    notes = [note for note in found.notes if "says" in note and "which it is" in note]
+    assert [note.split(":")[0] for note in notes] == ["tool", "part"]  # 5 ns are 5.0 ns
+    for part in ("project.tcl says xc7z020clg400-1", "hls4ml_config.yml says xcu250-figd2104-2l-e", "--part"):
+        assert part in notes[1]
+    assert "hls4ml_config.yml is used" in notes[0]
+    assert found.design.tool == "vivado"
+    settled = read_directory(folder, Given("vitis", "", "xc7z020clg400-1", None))
+    assert not any("which it is" in note for note in settled.notes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    static const unsigned strategy = nnet::STRATEGY;\n", "", "no strategy is said"),
+        ("nnet::STRATEGY", "nnet::resource_unrolled", "resource_unrolled"),
+    ],
+)
+def test_a_kernel_that_no_report_has_is_doubted(tmp_path: Path, old: str, new: str, said: str) -> None:
+    folder = write_directory(tmp_path / "d", parameters=PARAMETERS.replace(old, new))
+    found = read_directory(folder)
+    assert any(said in note for note in found.notes)
+    result = estimate_design(found.design, found.fpga)
+    assert any(said in line for line in result.layers[0].explanation)
+    assert result.grade == "D"
+    assert any("never measured" in note for note in result.notes)
+
+
 def test_what_the_user_says_goes_first(tmp_path: Path) -> None:
     given = Given("vivado", "2020.1", "xcku115-flvb2104-2-i", 4.0)
     found = read_directory(write_directory(tmp_path / "d"), given)

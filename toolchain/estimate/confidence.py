@@ -2,7 +2,7 @@
 
 A: every layer of a kind, tool family and size that was fitted. B: a layer whose coefficients come from another tool, or
 of which few reports exist. C: an important part was never measured (streams, tables, distributed arithmetic, merging).
-D: most of the design is of kinds, or has weights, of which nothing is known.
+D: most of the design is of kinds, or has weights, of which nothing is known, or a kernel may be built otherwise.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _grade(design: Design, priced: Priced) -> Literal["A", "B", "C", "D"]:
     whole = max(sum(found.lut for _, found in priced), 1.0)
     unknown = sum(found.lut for _, found in priced if found.measured == "none") / whole
     foreign = sum(found.lut for _, found in priced if found.measured != "own") / whole
-    if unknown > _LARGE_PART:
+    if unknown > _LARGE_PART or any(layer.doubt for layer, _ in priced):  # its share is not known either
         return "D"
     if unknown > _SMALL_PART or design.io_type == "io_stream":
         return "C"

@@ -49,6 +49,7 @@ class DesignLayer:
     table_width: int = 18
     result_rounds: bool = False  # an activation that rounds or clips into its result
     binding: Literal["auto", "dsp", "lut"] = "auto"  # of products, when the author forced it
+    doubt: str = ""  # why the counting may not hold for this layer: it is then taken as never measured
 
 
 @dataclass(frozen=True)

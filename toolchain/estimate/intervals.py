@@ -19,8 +19,8 @@ COVERAGE = 0.8
 GRADES = ("A", "B", "C", "D")
 #: Below these a deviation is not worth being relative.
 _SMALL: Mapping[str, float] = {"lut": 50.0, "ff": 50.0, "latency_cycles": 2.0}
-#: A source with n designs weighs n / (n + this); all grades together weigh as much as this many sources.
-_HALF_TRUSTED, _SHRINKAGE = 3.0, 1.0
+#: A source with n designs weighs n / (n + this); all grades together weigh as much as this many large sources.
+_HALF_TRUSTED, _SHRINKAGE = 3.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def _weighted(deviations: list[Deviation], together: float) -> list[tuple[float,
 
 
 def conformal(found: Estimated, figure: str, stage: str, kind: str, coefficients: Coefficients) -> Estimated | None:
-    """``found`` with the interval of its ``kind``; None where no deviation was ever stored."""
+    """``found`` with the interval of its ``kind``; None where no design of that kind was seen."""
     entry = coefficients.entries.get(f"interval_{stage}/{figure}/{kind}")
-    if entry is None:
+    if entry is None or not entry.layers:
         return None
     small = _SMALL.get(figure, 1.0) if entry.spread[1] > 1 else 0.0
     low = (found.value + small) * entry.spread[0] - small

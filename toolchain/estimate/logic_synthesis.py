@@ -13,7 +13,7 @@ from toolchain.estimate.amounts import Amounts, regime
 from toolchain.estimate.block import Block, block_dsp, block_of
 from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.intervals import conformal
+from toolchain.estimate.intervals import conformal, united
 from toolchain.estimate.price import figure
 from toolchain.results import Estimated
 
@@ -39,7 +39,9 @@ def after_logic_synthesis(
             low, high = priced.spread
             later[name] = _rounded(priced.value, priced.value * low, priced.value * high)
     kind = "dense_in_memory" if is_measured(design) else grade
-    return {name: conformal(one, name, "logic_synthesis", kind, coefficients) or one for name, one in later.items()}
+    return {
+        name: united(one, conformal(one, name, "logic_synthesis", kind, coefficients)) for name, one in later.items()
+    }  # fmt: skip
 
 
 def is_measured(design: Design) -> bool:

@@ -10,7 +10,7 @@ from toolchain.estimate.coefficients import Coefficients, shipped
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kernels import kernel_price
 from toolchain.estimate.kinds import KERNELS, layer_amounts
-from toolchain.estimate.price import EXACT, Price, figure
+from toolchain.estimate.price import EXACT, Price, Spread, figure
 from toolchain.estimate.recurrent import recurrent_price
 from toolchain.estimate.small_layers import (
     WIRING,
@@ -28,6 +28,11 @@ __all__ = ["Price", "price"]
 
 _FEW_REPORTS = {"lut": (0.6, 1.6), "ff": (0.4, 2.0), "latency_cycles": (0.7, 1.4)}
 _NO_REPORT = {"lut": (0.4, 2.5), "ff": (0.2, 3.0), "bram_18k": (0.5, 2.0), "latency_cycles": (0.5, 2.0)}
+#: What is built in another way than it was counted.
+_DOUBTED = {
+    **_NO_REPORT, "dsp": (0.1, 2.0), "bram_18k": (0.1, 3.0), "latency_cycles": (0.3, 3.0),
+    "initiation_interval": (0.3, 3.0),
+}  # fmt: skip
 #: Logic of one FIFO in io_stream (three Vivado designs: 50 and 33; one Vitis design with wide ones: 61 and 126).
 _FIFO_LUT, _FIFO_FF = {"vivado": 50.0, "vitis": 60.0}, {"vivado": 33.0, "vitis": 125.0}
 
@@ -35,6 +40,9 @@ _FIFO_LUT, _FIFO_FF = {"vivado": 50.0, "vitis": 60.0}, {"vivado": 33.0, "vitis":
 def price(layer: DesignLayer, design: Design, coefficients: Coefficients | None = None) -> Price:
     """The price of one layer, and of the FIFO behind it in ``io_stream``."""
     found = _layer_price(layer, design, coefficients or shipped())
+    if layer.doubt:
+        spread = {name: _around(found.of(name), wide) for name, wide in _DOUBTED.items()}
+        found = replace(found, spread=spread, notes=(*found.notes, layer.doubt), measured="none")
     if design.io_type == "io_stream" and layer.kind != "reshape":
         return _with_fifo(found, layer, design)
     if len(design.layers) > 1 and found.ff + found.lut > 0:
@@ -42,6 +50,10 @@ def price(layer: DesignLayer, design: Design, coefficients: Coefficients | None 
         line = f"{handed} flip-flops hand {layer.words} words of {layer.result_width} bits to the next layer"
         return replace(found, ff=found.ff + handed, explanation=(*found.explanation, line))
     return found
+
+
+def _around(one: Spread, other: Spread) -> Spread:
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _layer_price(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:

@@ -16,6 +16,7 @@ from toolchain.estimate.directory.reading import (
     Rule,
     Tensor,
     config_of,
+    doubt_of,
     keep,
     need,
     padded,
@@ -36,6 +37,7 @@ class Kernel:
     factor: int
     strategy: str
     biases: int  # that are not zero
+    doubt: str = ""
 
     def dropped_bits(self, data: Type) -> int:
         """Fractional bits of a product that the accumulator does not hold."""
@@ -58,7 +60,9 @@ def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int,
         found = read_weights(reading.weights, weights, form, shape, strategy == "resource")
     if found is None:
         reading.notes.append(f"layer '{call.name}': no weight file: counted as if no weight were zero or equal")
-    return Kernel(found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]))
+    return Kernel(
+        found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]), doubt_of(source)
+    )  # fmt: skip
 
 
 def _biases(reading: Reading, call: LayerCall, inner: Config, config: Config, count: int) -> int:
@@ -77,7 +81,7 @@ def dense(reading: Reading, call: LayerCall) -> None:
     layer = DesignLayer(
         call.name, "dense", data.width, result.width, n_out, 1, kernel.weights, kernel.form.width,
         kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data), kernel.accumulator.rounds,
-        kernel.biases, kernel_shape=(n_in, n_out),
+        kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt,
     )  # fmt: skip
     keep(reading, call, layer, Tensor(1, n_out, result.width), (call.arguments[1],))
 
@@ -103,7 +107,7 @@ def convolution(kind: Kind) -> Rule:
             call.name, kind, data.width, result.width, math.prod(places) * filters, math.prod(places), weights,
             kernel.form.width, kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data),
             kernel.accumulator.rounds, kernel.biases, input_shape=(*padded(config, axes), channels), window=window,
-            kernel_shape=(math.prod(window) * channels, filters),
+            kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
         )  # fmt: skip
         keep(reading, call, layer, Tensor(math.prod(places), filters, result.width), (call.arguments[1],))
 

@@ -61,6 +61,7 @@ def find_project(folder: Path, given: Given) -> HlsProject:
     for what, found, flag in (("part", part, "--part"), ("clock period", clock, "--clock-period-ns")):
         if not found:
             raise ProjectError(f"its {what} is not said", where=str(folder), hint=flag)
+    notes += _conflicts(texts, given)
     return HlsProject(folder, firmware, _top(firmware), tool, version, part, clock, tuple(notes))
 
 
@@ -100,9 +101,28 @@ _PARTS = (
     r'^\s*set\s+part\s+"?([\w-]+)"?', r"^\s*set_part\s+\{?\"?([\w-]+)", r"^\s*(?:Part|XilinxPart):\s*([\w-]+)",
     r"-part\s+([\w-]+)",
 )  # fmt: skip
+_TOOLS = (r"^\s*Backend:\s*(\w+)", r'^\s*set\s+backend\s+"?(\w+)"?')
 _CLOCKS = (
     r"^\s*set\s+clock_period\s+([\d.]+)", r"create_clock\s+-period\s+([\d.]+)", r"^\s*ClockPeriod:\s*([\d.]+)",
 )  # fmt: skip
+
+
+def _conflicts(texts: dict[str, str], given: Given) -> list[str]:
+    """What the files of the directory say differently, unless the user said it."""
+    asked = (
+        ("tool", _TOOLS, given.tool, "--tool", lambda word: _BACKENDS.get(word.lower(), word.lower())),
+        ("part", _PARTS, given.part, "--part", str.lower),
+        ("clock period", _CLOCKS, given.clock_period_ns, "--clock-period-ns", lambda word: f"{float(word):g} ns"),
+    )
+    notes = []
+    for what, patterns, settled, flag, plain in asked:
+        said = {name: plain(word) for name, text in texts.items() if (word := _first({name: text}, patterns))}
+        if settled or len(set(said.values())) < 2:
+            continue
+        used = "hls4ml_config.yml is used" if what == "tool" else f"{next(iter(said))} is used"
+        every = ", ".join(f"{name} says {word}" for name, word in said.items())
+        notes.append(f"{what}: {every}; {used}, {flag} says which it is")
+    return notes
 
 
 def _first(texts: dict[str, str], patterns: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolchain.estimate.design import DesignLayer
-from toolchain.estimate.directory.reading import Reading, Tensor, config_of, keep, need, strategy_of, types_of
+from toolchain.estimate.directory.reading import Reading, Tensor, config_of, doubt_of, keep, need, strategy_of, types_of
 from toolchain.estimate.directory.sources import LayerCall
 from toolchain.estimate.directory.weights import read_weights
 
@@ -34,6 +34,7 @@ def recurrent(reading: Reading, call: LayerCall) -> None:
         kernel_shape=shapes[0], recurrent_shape=shapes[1],
         recurrent_reuse_factor=second.numbers.get("reuse_factor", 0),
         table_size=table.numbers.get("table_size", 1024) if table else 1024,
+        doubt=doubt_of(inner),
     )  # fmt: skip
     out = next(name for name in call.arguments[1:] if name not in (*named, *again))
     keep(reading, call, layer, Tensor(given, units, result.width), (out,))

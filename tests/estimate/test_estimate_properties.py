@@ -1,0 +1,111 @@
+"""What physics says of any design: more bits cost no less, sharing needs no more blocks, a zero costs nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolchain.estimate.amounts import kernel_counts
+from toolchain.estimate.coefficients import Coefficients
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.intervals import Deviation, conformal, deviation, interval_entries
+from toolchain.estimate.stage import estimate_design
+from toolchain.network.reuse_factors import legal_reuse_factors
+from toolchain.results import Estimated
+from toolchain.target import load_target
+
+FPGA = load_target("zcu102").fpga
+assert FPGA is not None
+TOOLS = st.sampled_from(["vivado", "vitis"])
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def dense(weights: np.ndarray, bits: int, data: int, strategy: str = "latency", factor: int = 1) -> DesignLayer:
+    """Sums that hold every product."""
+    held = data + bits + int(np.ceil(np.log2(len(weights))))
+    return DesignLayer("d", "dense", data, 16, weights.shape[1], 1, weights, bits, held, strategy, factor)
+
+
+def design(layer: DesignLayer, tool: str) -> Design:
+    return Design((layer,), tool, "io_parallel", "ultrascale_plus", 5.0)  # type: ignore[arg-type]
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, TOOLS, st.integers(1, 12), st.integers(1, 12), st.sampled_from([8, 12, 16]), st.floats(0, 0.9))
+def test_more_weight_bits_never_need_less(
+    seed: int, tool: str, n_in: int, n_out: int, data: int, sparsity: float
+) -> None:
+    """The same real weights on ever finer grids: no fewer digits, non-zero weights, multipliers, DSP blocks."""
+    rng = np.random.default_rng(seed)
+    real = np.where(rng.random((n_in, n_out)) < sparsity, 0.0, rng.uniform(-1, 1, (n_in, n_out)) * 0.99)
+    found = []
+    for bits in range(3, 13):
+        layer = dense(np.round(real * 2 ** (bits - 1)).astype(np.int64), bits, data)
+        counts = kernel_counts(layer)
+        dsp = estimate_design(design(layer, tool), FPGA).dsp.value
+        found.append((counts.digits, counts.nonzeros, counts.multipliers, dsp))
+    for figures in zip(*found, strict=True):
+        assert list(figures) == sorted(figures)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    SEEDS, TOOLS, st.integers(2, 12), st.integers(2, 12), st.integers(3, 14), st.sampled_from(["latency", "resource"])
+)
+def test_a_larger_legal_reuse_factor_never_needs_more_dsp(
+    seed: int, tool: str, n_in: int, n_out: int, bits: int, strategy: str
+) -> None:
+    """Under the resource strategy from 2 on: at 1 its weights are constants, and simple ones need no multiplier."""
+    weights = np.random.default_rng(seed).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (n_in, n_out))
+    dsp = [
+        estimate_design(design(dense(weights, bits, 16, strategy, factor), tool), FPGA).dsp.value
+        for factor in legal_reuse_factors(n_in, n_out)
+        if strategy == "latency" or factor > 1
+    ]
+    assert dsp == sorted(dsp, reverse=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, TOOLS, st.integers(1, 24), st.integers(1, 24), st.integers(2, 14), st.integers(1, 8))
+def test_zeroing_a_weight_never_needs_more_multipliers(
+    seed: int, tool: str, n_in: int, n_out: int, bits: int, factor: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (n_in, n_out))
+    fewer = weights.copy()
+    fewer[rng.integers(n_in), rng.integers(n_out)] = 0
+    factor = min(factor, n_in * n_out)
+    before, after = (dense(matrix, bits, 16, "latency", factor) for matrix in (weights, fewer))
+    assert kernel_counts(after).multipliers <= kernel_counts(before).multipliers
+    found = [estimate_design(design(layer, tool), FPGA).dsp.value for layer in (before, after)]
+    assert found[1] <= found[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=40), st.floats(1, 1e6))
+def test_an_interval_covers_four_of_five_of_what_it_was_made_from(sizes: list[float], value: float) -> None:
+    """One design a source, one grade: at least 80 % of the deviations lie inside."""
+    seen = [Deviation(f"s{place}", "A", "csynth", "lut", size) for place, size in enumerate(sizes)]
+    used = Coefficients(interval_entries(seen))
+    found = conformal(Estimated(value=value, low=value, high=value), "lut", "csynth", "A", used)
+    assert found is not None
+    truths = [(value + 50) * np.exp(size) - 50 for size in sizes]
+    assert sum(truth <= found.high * 1.001 + 1 for truth in truths) >= 0.8 * len(sizes)
+
+
+def test_a_source_with_many_designs_does_not_outvote_the_others() -> None:
+    few = [Deviation(f"s{place}", "B", "csynth", "ff", 1.0) for place in range(4)]
+    many = [Deviation("grid", "B", "csynth", "ff", 0.0) for _ in range(900)]
+    half = -np.log(interval_entries(few + many)["interval_csynth/ff/B"].spread[0])
+    assert half == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_worse_grade_has_no_narrower_interval() -> None:
+    seen = [Deviation(f"{grade}{place}", grade, "csynth", "lut", size)
+            for grade, size in (("A", 1.0), ("B", 0.1), ("C", 0.2)) for place in range(5)]  # fmt: skip
+    entries = interval_entries(seen)
+    widths = [entries[f"interval_csynth/lut/{grade}"].spread[1] for grade in "ABCD"]
+    assert widths == sorted(widths)
+    assert deviation("lut", 100.0, 100.0) == 0.0

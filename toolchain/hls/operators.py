@@ -11,44 +11,20 @@ from toolchain.hls import layers
 from toolchain.hls.admission import port_name, refuse
 from toolchain.hls.layers import Layer, plain
 from toolchain.hls.lowered import Lowered
-from toolchain.network.nodes import (
-    Add,
-    Average,
-    Concatenate,
-    Convolution,
-    Crop,
-    Dense,
-    DepthwiseConvolution,
-    Embedding,
-    FixedPointNetwork,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool,
-    Merge,
-    Minimum,
-    Multiply,
-    Node,
-    Permute,
-    Relu,
-    Requantize,
-    Reshape,
-    Scale,
-    Subtract,
-    Table,
-    ZeroPadding,
-)
+from toolchain.network import nodes
+from toolchain.network.nodes import FixedPointNetwork, Linear, Merge, Node
 from toolchain.network.windows import output_length
 
 _OPERATIONS = {
-    Add: "add", Subtract: "subtract", Multiply: "multiply", Maximum: "maximum", Minimum: "minimum", Average: "average",
+    nodes.Add: "add", nodes.Subtract: "subtract", nodes.Multiply: "multiply",
+    nodes.Maximum: "maximum", nodes.Minimum: "minimum", nodes.Average: "average",
 }  # fmt: skip
 
 
 def keeps_order(node: Node, network: FixedPointNetwork) -> bool:
     """Whether ``node`` keeps the words in their row-major order."""
-    if not isinstance(node, Permute):
-        return isinstance(node, Reshape)
+    if not isinstance(node, nodes.Permute):
+        return isinstance(node, nodes.Reshape)
     before = network[node.inputs[0]].shape
     longer = [axis for axis in node.axes if before[axis] > 1]
     return longer == sorted(longer)
@@ -63,7 +39,7 @@ def lower_node(node: Node, network: FixedPointNetwork, lowered: Lowered) -> list
 
 
 @lower_node.register
-def _(node: Input, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Input, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     # The port's words are in the format already: the quantizer only tells hls4ml their range, it makes no hardware.
     form = node.result.with_modes(Rounding.TRN, Overflow.WRAP)
     port = port_name(node)
@@ -72,7 +48,7 @@ def _(node: Input, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
 
 
 @lower_node.register
-def _(node: Dense, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Dense, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     shape = network[node.inputs[0]].shape
     if len(shape) == 1:
         return [layers.dense(node, lowered.ends[node.inputs[0]]), *_result(node)]
@@ -83,9 +59,11 @@ def _(node: Dense, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     return [layer, *_result(node)]
 
 
-@lower_node.register(Convolution)
-@lower_node.register(DepthwiseConvolution)
-def _(node: Convolution | DepthwiseConvolution, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+@lower_node.register(nodes.Convolution)
+@lower_node.register(nodes.DepthwiseConvolution)
+def _(
+    node: nodes.Convolution | nodes.DepthwiseConvolution, network: FixedPointNetwork, lowered: Lowered
+) -> list[Layer]:
     shape = network[node.inputs[0]].shape
     _check_rank(node, shape)
     window = layers.hardware_kernel(node).shape[: len(node.strides)]
@@ -101,7 +79,10 @@ def _(node: Convolution | DepthwiseConvolution, network: FixedPointNetwork, lowe
 
 
 def _padded(
-    node: Convolution | DepthwiseConvolution | MaxPool, x: str, shape: tuple[int, ...], lowered: Lowered
+    node: nodes.Convolution | nodes.DepthwiseConvolution | nodes.MaxPool,
+    x: str,
+    shape: tuple[int, ...],
+    lowered: Lowered,
 ) -> tuple[str, tuple[int, ...], list[Layer]]:
     """A layer that pads what ``node`` reads: its name, its shape and itself."""
     name = f"{node.name}_part0"
@@ -111,7 +92,7 @@ def _padded(
 
 
 @lower_node.register
-def _(node: Scale, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Scale, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     (x,) = lowered.read(node)
     if layers.is_nothing(node):  # hls4ml would leave it out together with its result format
         return [plain("Cast", node.name, x), *_result(node)]
@@ -120,13 +101,13 @@ def _(node: Scale, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
 
 
 @lower_node.register
-def _(node: Relu, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Relu, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     (x,) = lowered.read(node)
     return [plain("Activation", node.name, x, activation="relu", n_in=node.size), *_own_format(node)]
 
 
 @lower_node.register
-def _(node: Requantize, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Requantize, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     x = network[node.inputs[0]]
     end = lowered.ends[x.name]
     alone = len(network.consumers(x.name)) == 1 and x.name not in network.outputs
@@ -137,18 +118,18 @@ def _(node: Requantize, network: FixedPointNetwork, lowered: Lowered) -> list[La
 
 
 @lower_node.register
-def _(node: Reshape, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Reshape, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     x = node.inputs[0]
     end = lowered.ends[x]
     # Of a transposition that is then flattened hls4ml makes other weights, right for one order of the axes only; and a
     # stream that was flattened has other packs than its shape says.
-    if isinstance(network[x], Permute) or (x in lowered.flattened and lowered.io_type == "io_stream"):
+    if isinstance(network[x], nodes.Permute) or (x in lowered.flattened and lowered.io_type == "io_stream"):
         end = lowered.hand_on(x, f"{node.name}_in0")
     return [plain("Reshape", node.name, end, target_shape=list(node.shape))]
 
 
 @lower_node.register
-def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     x = network[node.inputs[0]]
     _check_rank(node, x.shape)
     end, shape, added = lowered.ends[x.name], x.shape, list[Layer]()
@@ -163,21 +144,21 @@ def _(node: MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
 
 
 @lower_node.register
-def _(node: ZeroPadding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.ZeroPadding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     shape = network[node.inputs[0]].shape
     _check_rank(node, shape)
     return [layers.zero_padding(node.name, lowered.ends[node.inputs[0]], shape, node.padding)]
 
 
 @lower_node.register
-def _(node: Crop, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Crop, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     shape = network[node.inputs[0]].shape
     _check_rank(node, shape)
     return [layers.crop(node, lowered.ends[node.inputs[0]], shape)]
 
 
 @lower_node.register
-def _(node: Permute, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Permute, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     (x,) = lowered.read(node)
     if keeps_order(node, network):
         return [plain("Reshape", node.name, x, target_shape=list(node.shape))]
@@ -186,7 +167,7 @@ def _(node: Permute, network: FixedPointNetwork, lowered: Lowered) -> list[Layer
 
 @lower_node.register
 def _(node: Merge, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
-    if isinstance(node, Average) and len(node.inputs) > 2:
+    if isinstance(node, nodes.Average) and len(node.inputs) > 2:
         raise refuse(node, f"an average of {len(node.inputs)} layers", "two layers, or an average of averages")
     ends, op, parts = lowered.read(node), _OPERATIONS[type(node)], _partial(node, lowered)
     found, x = [], ends[0]
@@ -196,7 +177,7 @@ def _(node: Merge, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     return [*found, *_own_format(node)]
 
 
-def _partial(node: Merge | Concatenate, lowered: Lowered) -> list[str]:
+def _partial(node: Merge | nodes.Concatenate, lowered: Lowered) -> list[str]:
     """The names of the layers that join two, three … of more than two inputs."""
     names = [f"{node.name}_part{number}" for number in range(len(node.inputs) - 2)]
     for number, name in enumerate(names):
@@ -205,7 +186,7 @@ def _partial(node: Merge | Concatenate, lowered: Lowered) -> list[str]:
 
 
 @lower_node.register
-def _(node: Concatenate, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Concatenate, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     rank = len(node.shape)
     if rank > 3:
         raise refuse(node, f"concatenation of {rank} axes", "1 to 3 axes")
@@ -218,14 +199,14 @@ def _(node: Concatenate, network: FixedPointNetwork, lowered: Lowered) -> list[L
 
 
 @lower_node.register
-def _(node: Table, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Table, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     (x,) = lowered.read(node)
     data = layers.values(node.words, node.result)
     return [plain("UnaryLUT", node.name, x, table_data=data, activation="unary_lut")]
 
 
 @lower_node.register
-def _(node: Embedding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
+def _(node: nodes.Embedding, network: FixedPointNetwork, lowered: Lowered) -> list[Layer]:
     if len(node.shape) != 2:
         raise refuse(node, f"an embedding of {len(node.shape) - 1} axes", "one axis")
     (x,) = lowered.read(node)
@@ -246,14 +227,14 @@ def _check_window(
     assert all(output_length(n, k, 1, 1, (0, 0)) > 0 for n, k in zip(sizes, window, strict=True))
 
 
-def _check_streamed(node: Convolution | DepthwiseConvolution, window: tuple[int, ...]) -> None:
+def _check_streamed(node: nodes.Convolution | nodes.DepthwiseConvolution, window: tuple[int, ...]) -> None:
     """hls4ml's line buffer counts the rows wrongly; a full convolution of one place goes another way."""
-    point = window == (1, 1) and isinstance(node, Convolution)
+    point = window == (1, 1) and isinstance(node, nodes.Convolution)
     if len(window) == 2 and window[0] == 1 and node.strides[0] > 1 and not point:
         raise refuse(node, f"a window of {window} with strides {node.strides}", "two rows or more, or io_parallel")
 
 
-def _check_streamed_pool(node: MaxPool) -> None:
+def _check_streamed_pool(node: nodes.MaxPool) -> None:
     """hls4ml's streaming pool asserts both."""
     if any(map(any, node.padding)):
         raise refuse(node, "max pooling with padding of values that may be negative", "no padding, or io_parallel")

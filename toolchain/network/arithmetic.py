@@ -11,30 +11,8 @@ from functools import reduce, singledispatch
 import numpy as np
 
 from toolchain.fixed_point import Words, shrink
-from toolchain.network.nodes import (
-    Average,
-    Concatenate,
-    Convolution,
-    Crop,
-    Dense,
-    DepthwiseConvolution,
-    Embedding,
-    Linear,
-    Maximum,
-    MaxPool,
-    Merge,
-    Minimum,
-    Multiply,
-    Node,
-    Permute,
-    Relu,
-    Requantize,
-    Reshape,
-    Scale,
-    Subtract,
-    Table,
-    ZeroPadding,
-)
+from toolchain.network import nodes
+from toolchain.network.nodes import Linear, Merge, Node
 from toolchain.network.windows import reduce_windows, window_indices
 
 
@@ -47,10 +25,10 @@ def exact(node: Node, inputs: list[Words], grids: list[int]) -> tuple[Words, int
     raise AssertionError(f"no arithmetic for {type(node).__name__}")
 
 
-@exact.register(Dense)
-@exact.register(Convolution)
-@exact.register(DepthwiseConvolution)
-@exact.register(Scale)
+@exact.register(nodes.Dense)
+@exact.register(nodes.Convolution)
+@exact.register(nodes.DepthwiseConvolution)
+@exact.register(nodes.Scale)
 def _(node: Linear, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     grid = grids[0] + node.kernel_format.fractional_bits
     total = product_sum(node, inputs[0], node.kernel)
@@ -65,17 +43,17 @@ def _(node: Linear, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
 
 def product_sum(node: Linear, x: Words, kernel: Words) -> Words:
     """What ``node`` makes of ``x`` ``(samples, *shape)`` with ``kernel`` for its own and no bias; exact."""
-    if isinstance(node, Scale):
+    if isinstance(node, nodes.Scale):
         return _multiply(x, kernel)
-    if isinstance(node, Dense):
+    if isinstance(node, nodes.Dense):
         return matmul(x, kernel)
-    assert isinstance(node, Convolution | DepthwiseConvolution)
+    assert isinstance(node, nodes.Convolution | nodes.DepthwiseConvolution)
     window = kernel.shape[: len(node.strides)]
     taken = window_indices(x.shape[1:], window, node.strides, node.dilation, node.padding)
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
     padded = np.concatenate([flat, np.zeros((x.shape[0], 1, x.shape[-1]), dtype=x.dtype)], axis=1)
     patches = padded[:, taken]  # (samples, *out, taps, channels)
-    if isinstance(node, DepthwiseConvolution):
+    if isinstance(node, nodes.DepthwiseConvolution):
         taps = kernel.reshape(-1, kernel.shape[-1])
         bound = _magnitude(x) * _magnitude(taps) * max(1, taps.shape[0])
         if bound.bit_length() > 61:
@@ -110,22 +88,22 @@ def _magnitude(words: Words) -> int:
 
 
 @exact.register
-def _(node: Relu, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Relu, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return np.maximum(inputs[0], 0), grids[0]
 
 
 @exact.register
-def _(node: Requantize, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Requantize, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return inputs[0], grids[0]
 
 
 @exact.register
-def _(node: Reshape, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Reshape, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return inputs[0].reshape(inputs[0].shape[0], *node.shape), grids[0]
 
 
 @exact.register
-def _(node: MaxPool, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.MaxPool, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     x = inputs[0]
     fill = int(x.min()) if x.size else 0
     return reduce_windows(x, node.window, node.strides, node.padding, fill), grids[0]
@@ -133,19 +111,19 @@ def _(node: MaxPool, inputs: list[Words], grids: list[int]) -> tuple[Words, int]
 
 @exact.register
 def _(node: Merge, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
-    if isinstance(node, Multiply):
+    if isinstance(node, nodes.Multiply):
         total = inputs[0]
         for factor in inputs[1:]:
             total = _multiply(total, factor)
         return total, sum(grids)
     terms, grid = _on_common_grid(inputs, grids)
-    if isinstance(node, Maximum | Minimum):
-        larger = np.maximum if isinstance(node, Maximum) else np.minimum
+    if isinstance(node, nodes.Maximum | nodes.Minimum):
+        larger = np.maximum if isinstance(node, nodes.Maximum) else np.minimum
         return shrink(np.asarray(reduce(larger, terms))), grid
-    if isinstance(node, Subtract):
+    if isinstance(node, nodes.Subtract):
         return shrink(np.asarray(terms[0] - terms[1])), grid
     total = shrink(np.asarray(reduce(np.add, terms)))
-    return total, grid + (len(terms).bit_length() - 1 if isinstance(node, Average) else 0)
+    return total, grid + (len(terms).bit_length() - 1 if isinstance(node, nodes.Average) else 0)
 
 
 def _on_common_grid(inputs: list[Words], grids: list[int]) -> tuple[list[Words], int]:
@@ -156,33 +134,33 @@ def _on_common_grid(inputs: list[Words], grids: list[int]) -> tuple[list[Words],
 
 
 @exact.register
-def _(node: Concatenate, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Concatenate, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     terms, grid = _on_common_grid(inputs, grids)
     return shrink(np.concatenate(terms, axis=node.axis + 1)), grid
 
 
 @exact.register
-def _(node: Table, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Table, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return node.words[inputs[0].astype(np.int64) & (node.words.size - 1)], node.result.fractional_bits
 
 
 @exact.register
-def _(node: Embedding, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Embedding, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return node.words[inputs[0].astype(np.int64)], node.result.fractional_bits
 
 
 @exact.register
-def _(node: ZeroPadding, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.ZeroPadding, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return zero_pad(inputs[0], ((0, 0), *node.padding, (0, 0))), grids[0]
 
 
 @exact.register
-def _(node: Crop, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Crop, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return crop(inputs[0], ((0, 0), *node.cropping, (0, 0))), grids[0]
 
 
 @exact.register
-def _(node: Permute, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
+def _(node: nodes.Permute, inputs: list[Words], grids: list[int]) -> tuple[Words, int]:
     return np.transpose(inputs[0], (0, *(axis + 1 for axis in node.axes))), grids[0]
 
 

@@ -8,34 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint
-from toolchain.network.nodes import (
-    Add,
-    Average,
-    Concatenate,
-    Convolution,
-    Crop,
-    Dense,
-    DepthwiseConvolution,
-    Embedding,
-    FixedPointNetwork,
-    Input,
-    IntArray,
-    Linear,
-    Maximum,
-    MaxPool,
-    Merge,
-    Minimum,
-    Multiply,
-    Node,
-    Permute,
-    Relu,
-    Requantize,
-    Reshape,
-    Scale,
-    Subtract,
-    Table,
-    ZeroPadding,
-)
+from toolchain.network import nodes
+from toolchain.network.nodes import FixedPointNetwork, IntArray, Linear, Merge, Node
 from toolchain.network.ranges import Range, accumulate, exact_range, result_range
 from toolchain.network.windows import Padding, output_length
 
@@ -64,7 +38,7 @@ class NetworkBuilder:
         return self._index[name].result
 
     def input(self, name: str, shape: tuple[int, ...], form: FixedPoint) -> str:
-        return self._add(Input(name=name, shape=shape, result=form, layer=name), form)
+        return self._add(nodes.Input(name=name, shape=shape, result=form, layer=name), form)
 
     def dense(
         self,
@@ -80,7 +54,7 @@ class NetworkBuilder:
         constant: bool = False,
     ) -> str:
         shape = (*self.shape_of(x)[:-1], kernel.shape[1])
-        node = Dense(
+        node = nodes.Dense(
             name=name, inputs=(x,), shape=shape, result=_UNKNOWN, layer=layer or name, kernel=kernel,
             kernel_format=kernel_format, bias=bias, bias_format=bias_format, accumulator=_UNKNOWN, constant=constant,
         )  # fmt: skip
@@ -108,7 +82,7 @@ class NetworkBuilder:
         axes = self.shape_of(x)[:-1]
         places = [output_length(*place) for place in zip(axes, window, strides, dilation, padding, strict=True)]
         shape = (*places, kernel.shape[-1])
-        kind = DepthwiseConvolution if depthwise else Convolution
+        kind = nodes.DepthwiseConvolution if depthwise else nodes.Convolution
         node = kind(
             name=name, inputs=(x,), shape=shape, result=_UNKNOWN, layer=layer or name, kernel=kernel,
             kernel_format=kernel_format, bias=bias, bias_format=bias_format, accumulator=_UNKNOWN,
@@ -127,23 +101,23 @@ class NetworkBuilder:
         result: FixedPoint | None = None,
         layer: str = "",
     ) -> str:
-        node = Scale(
+        node = nodes.Scale(
             name=name, inputs=(x,), shape=self.shape_of(x), result=_UNKNOWN, layer=layer or name, kernel=kernel,
             kernel_format=kernel_format, bias=bias, bias_format=bias_format, accumulator=_UNKNOWN,
         )  # fmt: skip
         return self._add_linear(node, result)
 
     def relu(self, name: str, x: str, result: FixedPoint | None = None, layer: str = "") -> str:
-        node = Relu(name=name, inputs=(x,), shape=self.shape_of(x), result=_UNKNOWN, layer=layer or name)
+        node = nodes.Relu(name=name, inputs=(x,), shape=self.shape_of(x), result=_UNKNOWN, layer=layer or name)
         return self._add(node, result)
 
     def requantize(self, name: str, x: str, result: FixedPoint, layer: str = "") -> str:
-        node = Requantize(name=name, inputs=(x,), shape=self.shape_of(x), result=result, layer=layer or name)
+        node = nodes.Requantize(name=name, inputs=(x,), shape=self.shape_of(x), result=result, layer=layer or name)
         return self._add(node, result)
 
     def reshape(self, name: str, x: str, shape: tuple[int, ...], layer: str = "") -> str:
         assert np.prod(shape) == np.prod(self.shape_of(x))
-        return self._move(Reshape, name, x, shape, layer)
+        return self._move(nodes.Reshape, name, x, shape, layer)
 
     def max_pool(
         self, name: str, x: str, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding, layer: str = ""
@@ -153,45 +127,45 @@ class NetworkBuilder:
         axes = self.shape_of(x)[:-1]
         shape = tuple(output_length(*place) for place in zip(axes, window, strides, ones, padding, strict=True))
         shape = (*shape, self.shape_of(x)[-1])
-        return self._move(MaxPool, name, x, shape, layer, window=window, strides=strides, padding=padding)
+        return self._move(nodes.MaxPool, name, x, shape, layer, window=window, strides=strides, padding=padding)
 
     def zero_padding(self, name: str, x: str, padding: Padding, layer: str = "") -> str:
         *axes, channels = self.shape_of(x)
         shape = (*(n + sum(ends) for n, ends in zip(axes, padding, strict=True)), channels)
-        return self._move(ZeroPadding, name, x, shape, layer, padding=padding)
+        return self._move(nodes.ZeroPadding, name, x, shape, layer, padding=padding)
 
     def crop(self, name: str, x: str, cropping: Padding, layer: str = "") -> str:
         *axes, channels = self.shape_of(x)
         shape = (*(n - sum(ends) for n, ends in zip(axes, cropping, strict=True)), channels)
         assert min(shape) > 0, "nothing is left"
-        return self._move(Crop, name, x, shape, layer, cropping=cropping)
+        return self._move(nodes.Crop, name, x, shape, layer, cropping=cropping)
 
     def permute(self, name: str, x: str, axes: tuple[int, ...], layer: str = "") -> str:
         """``axes`` count from 0, the first after the samples (Keras' Permute counts from 1)."""
         before = self.shape_of(x)
         assert sorted(axes) == list(range(len(before)))
-        return self._move(Permute, name, x, tuple(before[axis] for axis in axes), layer, axes=axes)
+        return self._move(nodes.Permute, name, x, tuple(before[axis] for axis in axes), layer, axes=axes)
 
     def add(self, name: str, inputs: tuple[str, ...], result: FixedPoint | None = None, layer: str = "") -> str:
-        return self._merge(Add, name, inputs, result, layer)
+        return self._merge(nodes.Add, name, inputs, result, layer)
 
     def subtract(self, name: str, inputs: tuple[str, str], result: FixedPoint | None = None, layer: str = "") -> str:
         assert len(inputs) == 2
-        return self._merge(Subtract, name, inputs, result, layer)
+        return self._merge(nodes.Subtract, name, inputs, result, layer)
 
     def multiply(self, name: str, inputs: tuple[str, ...], result: FixedPoint | None = None, layer: str = "") -> str:
-        return self._merge(Multiply, name, inputs, result, layer)
+        return self._merge(nodes.Multiply, name, inputs, result, layer)
 
     def maximum(self, name: str, inputs: tuple[str, ...], result: FixedPoint | None = None, layer: str = "") -> str:
-        return self._merge(Maximum, name, inputs, result, layer)
+        return self._merge(nodes.Maximum, name, inputs, result, layer)
 
     def minimum(self, name: str, inputs: tuple[str, ...], result: FixedPoint | None = None, layer: str = "") -> str:
-        return self._merge(Minimum, name, inputs, result, layer)
+        return self._merge(nodes.Minimum, name, inputs, result, layer)
 
     def average(self, name: str, inputs: tuple[str, ...], result: FixedPoint | None = None, layer: str = "") -> str:
         """The number of inputs must be a power of two: of three, the exact value has no finite binary fraction."""
         assert len(inputs) & (len(inputs) - 1) == 0
-        return self._merge(Average, name, inputs, result, layer)
+        return self._merge(nodes.Average, name, inputs, result, layer)
 
     def concatenate(
         self, name: str, inputs: tuple[str, ...], axis: int, result: FixedPoint | None = None, layer: str = ""
@@ -201,7 +175,7 @@ class NetworkBuilder:
         axis %= len(shapes[0])
         assert len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) == 1, "shapes differ elsewhere too"
         shape = (*shapes[0][:axis], sum(one[axis] for one in shapes), *shapes[0][axis + 1 :])
-        node = Concatenate(name=name, inputs=inputs, shape=shape, result=_UNKNOWN, layer=layer or name, axis=axis)
+        node = nodes.Concatenate(name=name, inputs=inputs, shape=shape, result=_UNKNOWN, layer=layer or name, axis=axis)
         return self._add(node, result)
 
     def table(self, name: str, x: str, words: IntArray, result: FixedPoint, layer: str = "") -> str:
@@ -209,7 +183,7 @@ class NetworkBuilder:
         form = self.format_of(x)
         assert words.shape == (1 << form.width,), f"{words.shape} words for {form.width} bits"
         assert result.min_word <= words.min() <= words.max() <= result.max_word, "a word outside the result format"
-        node = Table(
+        node = nodes.Table(
             name=name, inputs=(x,), shape=self.shape_of(x), result=result, layer=layer or name, words=words
         )  # fmt: skip
         return self._keep(node)
@@ -224,7 +198,7 @@ class NetworkBuilder:
         assert result.min_word <= rows.min() <= rows.max() <= result.max_word, "a word outside the result format"
         shape = (*self.shape_of(x), rows.shape[1])
         return self._keep(
-            Embedding(name=name, inputs=(x,), shape=shape, result=result, layer=layer or name, words=rows)
+            nodes.Embedding(name=name, inputs=(x,), shape=shape, result=result, layer=layer or name, words=rows)
         )
 
     def build(self, outputs: tuple[str, ...]) -> FixedPointNetwork:

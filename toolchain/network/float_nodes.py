@@ -8,31 +8,10 @@ from functools import singledispatch
 
 import numpy as np
 
+from toolchain.network import nodes
 from toolchain.network.arithmetic import crop, zero_pad
 from toolchain.network.float_words import FLOATS, NoFloatsError, Span, Values
-from toolchain.network.nodes import (
-    Add,
-    Average,
-    Concatenate,
-    Convolution,
-    Crop,
-    Dense,
-    DepthwiseConvolution,
-    Linear,
-    Maximum,
-    Merge,
-    Minimum,
-    Multiply,
-    Node,
-    Permute,
-    Relu,
-    Requantize,
-    Reshape,
-    Scale,
-    Subtract,
-    Table,
-    ZeroPadding,
-)
+from toolchain.network.nodes import Linear, Merge, Node
 
 Step = Callable[[list[Values]], Values]
 #: OpenBLAS computes products of at most so many multiplications in the thread that asks.
@@ -57,21 +36,21 @@ def exact_in_floats(node: Node, before: list[Span]) -> Exact:
 
 
 @exact_in_floats.register
-def _(node: Relu, before: list[Span]) -> Exact:
+def _(node: nodes.Relu, before: list[Span]) -> Exact:
     x = before[0]
     span = Span(max(x.low, 0), max(x.high, 0), x.fractional_bits)
     return Exact(lambda inputs: np.maximum(inputs[0], inputs[0].dtype.type(0)), span, x.magnitude)
 
 
 @exact_in_floats.register
-def _(node: Requantize, before: list[Span]) -> Exact:
+def _(node: nodes.Requantize, before: list[Span]) -> Exact:
     return Exact(lambda inputs: inputs[0], before[0], before[0].magnitude, moves=True)
 
 
-@exact_in_floats.register(Reshape)
-@exact_in_floats.register(Permute)
-@exact_in_floats.register(ZeroPadding)
-@exact_in_floats.register(Crop)
+@exact_in_floats.register(nodes.Reshape)
+@exact_in_floats.register(nodes.Permute)
+@exact_in_floats.register(nodes.ZeroPadding)
+@exact_in_floats.register(nodes.Crop)
 def _(node: Node, before: list[Span]) -> Exact:
     x = before[0]
     span = Span(min(x.low, 0), max(x.high, 0), x.fractional_bits)
@@ -79,17 +58,17 @@ def _(node: Node, before: list[Span]) -> Exact:
 
 
 def _move(node: Node, x: Values) -> Values:
-    if isinstance(node, Permute):
+    if isinstance(node, nodes.Permute):
         return np.transpose(x, (0, *(axis + 1 for axis in node.axes)))
-    if isinstance(node, ZeroPadding):
+    if isinstance(node, nodes.ZeroPadding):
         return zero_pad(x, ((0, 0), *node.padding, (0, 0)))
-    if isinstance(node, Crop):
+    if isinstance(node, nodes.Crop):
         return crop(x, ((0, 0), *node.cropping, (0, 0)))
     return x.reshape(len(x), *node.shape)
 
 
 @exact_in_floats.register
-def _(node: Table, before: list[Span]) -> Exact:
+def _(node: nodes.Table, before: list[Span]) -> Exact:
     words, mask = node.words, node.words.size - 1
     span = Span(int(words.min()), int(words.max()), node.result.fractional_bits)
     if span.magnitude >= 1 << 53:
@@ -103,7 +82,7 @@ def _(node: Table, before: list[Span]) -> Exact:
 
 
 @exact_in_floats.register
-def _(node: Concatenate, before: list[Span]) -> Exact:
+def _(node: nodes.Concatenate, before: list[Span]) -> Exact:
     factors, spans = _common(before)
     span = Span(min(x.low for x in spans), max(x.high for x in spans), spans[0].fractional_bits)
 
@@ -115,20 +94,20 @@ def _(node: Concatenate, before: list[Span]) -> Exact:
 
 @exact_in_floats.register
 def _(node: Merge, before: list[Span]) -> Exact:
-    if isinstance(node, Multiply):
+    if isinstance(node, nodes.Multiply):
         return _product(before)
     factors, spans = _common(before)
     grid = spans[0].fractional_bits
     lows, highs = [x.low for x in spans], [x.high for x in spans]
     largest = sum(x.magnitude for x in spans)
-    if isinstance(node, Maximum | Minimum):
-        pick, choose = (np.maximum, max) if isinstance(node, Maximum) else (np.minimum, min)
+    if isinstance(node, nodes.Maximum | nodes.Minimum):
+        pick, choose = (np.maximum, max) if isinstance(node, nodes.Maximum) else (np.minimum, min)
         return Exact(_fold(pick, factors), Span(choose(lows), choose(highs), grid), largest)
-    if isinstance(node, Subtract):
+    if isinstance(node, nodes.Subtract):
         return Exact(_fold(np.subtract, factors), Span(lows[0] - highs[1], highs[0] - lows[1], grid), largest)
-    if not isinstance(node, Add | Average):
+    if not isinstance(node, nodes.Add | nodes.Average):
         raise NoFloatsError
-    grid += len(before).bit_length() - 1 if isinstance(node, Average) else 0
+    grid += len(before).bit_length() - 1 if isinstance(node, nodes.Average) else 0
     return Exact(_fold(np.add, factors), Span(sum(lows), sum(highs), grid), largest)
 
 
@@ -168,10 +147,10 @@ def _product(before: list[Span]) -> Exact:
     return Exact(_fold(np.multiply, [1] * len(before)), span, largest)
 
 
-@exact_in_floats.register(Dense)
-@exact_in_floats.register(Convolution)
-@exact_in_floats.register(DepthwiseConvolution)
-@exact_in_floats.register(Scale)
+@exact_in_floats.register(nodes.Dense)
+@exact_in_floats.register(nodes.Convolution)
+@exact_in_floats.register(nodes.DepthwiseConvolution)
+@exact_in_floats.register(nodes.Scale)
 def _(node: Linear, before: list[Span]) -> Exact:
     x, grid = before[0], before[0].fractional_bits + node.kernel_format.fractional_bits
     common, bias = grid, np.zeros(node.kernel.shape[-1], dtype=object)
@@ -180,7 +159,7 @@ def _(node: Linear, before: list[Span]) -> Exact:
         bias = node.bias.astype(object) << (common - node.bias_format.fractional_bits)
     # On a bias grid finer than the products', these are multiplied up by the kernel.
     kernel = node.kernel.astype(object) << (common - grid)
-    alone = isinstance(node, Scale)
+    alone = isinstance(node, nodes.Scale)
     columns = kernel.reshape(1, -1) if alone else kernel.reshape(-1, kernel.shape[-1])
     positive, negative = np.maximum(columns, 0), np.minimum(columns, 0)
     # Places in the padding are zero, so both ends include it.
@@ -206,11 +185,11 @@ def _(node: Linear, before: list[Span]) -> Exact:
 
 
 def _multiplier(node: Linear) -> Callable[[Values, Values], Values]:
-    if isinstance(node, Scale):
+    if isinstance(node, nodes.Scale):
         return lambda x, kernel: x * kernel
-    if isinstance(node, Dense):
+    if isinstance(node, nodes.Dense):
         return _matmul
-    assert isinstance(node, Convolution | DepthwiseConvolution)
+    assert isinstance(node, nodes.Convolution | nodes.DepthwiseConvolution)
     axes = len(node.strides)
     window, places = node.kernel.shape[:axes], node.shape[:-1]
 
@@ -235,7 +214,7 @@ def _multiplier(node: Linear) -> Callable[[Values, Values], Values]:
             patches.reshape(len(x), *places, -1, x.shape[-1])[..., np.ravel_multi_index(tap, window), :] = part
         return _matmul(patches.reshape(len(x), *places, -1), kernel.reshape(-1, kernel.shape[-1]))
 
-    return depthwise if isinstance(node, DepthwiseConvolution) else full
+    return depthwise if isinstance(node, nodes.DepthwiseConvolution) else full
 
 
 def _matmul(x: Values, kernel: Values) -> Values:

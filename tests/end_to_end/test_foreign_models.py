@@ -16,6 +16,7 @@ from toolchain.model.loading import load_model_file
 from toolchain.model.rewriting import without_final_activation
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.project import parse_project
+from toolchain.report.statements import model_statement
 from toolchain.results import ModelResult, VerifyResult
 from toolchain.target import load_target
 
@@ -89,6 +90,13 @@ def attention(k: Any) -> Any:
     return k.Model(x, layers.Dense(1)(layers.Flatten()(layers.MultiHeadAttention(2, 2, name="attention")(x, x))))
 
 
+def attentive(k: Any) -> Any:
+    layers, x = k.layers, k.Input((4, 3), name="x")
+    y = layers.LayerNormalization(name="norm")(layers.Dense(4, name="first")(x))
+    y = layers.Multiply()([layers.Softmax(name="scores")(layers.Dense(4, name="keys")(x)), y])
+    return k.Model(x, layers.Dense(3, "softmax", name="out")(layers.Flatten()(y)))
+
+
 def quantized(k: Any) -> Any:
     from qkeras import QActivation, QDense, quantized_bits, quantized_relu
 
@@ -154,6 +162,36 @@ def test_a_foreign_model_is_built_to_its_verdict(tmp_path: Path, make: Any, vers
     assert trained.left_out == left_out
     kept = build_keras(load_graph(trained.folder / "model.keras"))
     assert np.array_equal(np.asarray(kept(x)), np.asarray(build_keras(logits)(x)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+def test_softmax_and_layer_normalization_in_hardware(tmp_path: Path, io_type: str) -> None:
+    """Within a model and, when asked for, at its end: hardware word for word, the model within proven bounds."""
+    _, table = write_project(tmp_path, attentive, 3, ".keras")
+    table |= {"quantize": {"epochs": 1, "final_softmax": True}, "hls": {"io_type": io_type}}
+    request = pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250"))
+    outcome = pipeline.run(request)
+    result = outcome.get("verify", VerifyResult)
+    assert result is not None
+    assert result.hardware.verdict == "bit_exact"
+    assert result.model.verdict == "approximation"
+    assert result.model.mismatched_words == 0
+    found = {one.keras_layer: one for one in result.model.approximations}
+    assert set(found) == {"norm", "scores", "softmax"}
+    assert all(one.largest_deviation <= one.bound < 0.1 for one in found.values())
+    assert outcome.report is not None
+    assert "approximation (softmax)" in model_statement(outcome.report)
+    assert not outcome.problems
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_final_softmax_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    _, table = write_project(tmp_path, residual, 3, ".keras")
+    table["quantize"] = {"final_softmax": True}
+    with pytest.raises(PreflightError, match="does not end in a softmax"):
+        pipeline.run(pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250")))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,20 +8,17 @@ from hls_cases import SAT, WEIGHT, weights
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.compositions import (
-    Affine,
-    LayerNormFormats,
     Pooling,
-    SoftmaxFormats,
     average_pool,
     clipped_relu,
     global_average_pool,
     global_max_pool,
-    layer_normalization,
     leaky_relu,
     up_sampling,
 )
-from toolchain.network.compositions import softmax as softmax_of
 from toolchain.network.nodes import FixedPointNetwork
+from toolchain.network.normalization import Affine, LayerNormFormats, SoftmaxFormats, layer_normalization
+from toolchain.network.normalization import softmax as softmax_of
 from toolchain.network.recurrent import (
     RecurrentFormats,
     RecurrentWeights,

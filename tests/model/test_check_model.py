@@ -26,10 +26,10 @@ def test_a_supported_model_is_judged_layer_by_layer(tmp_path: Path) -> None:
 
 
 def test_a_refused_layer_is_named_with_what_to_use_instead(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "m.keras", config_of(layer("LayerNormalization", name="norm"), layer("Dense")))
+    path = write_zip(tmp_path / "m.keras", config_of(layer("PReLU", name="norm"), layer("Dense")))
     done = run_toolchain("check", str(path), "--json")
     assert done.returncode == 3
     document = json.loads(done.stdout)
     refused = [item for item in document["layers"] if item["status"] == "refused"]
-    assert [(item["layer"], item["instead"]) for item in refused] == [("norm", "BatchNormalization")]
+    assert [(item["layer"], item["instead"]) for item in refused] == [("norm", "LeakyReLU")]
     assert "norm" in document["problems"][0]["where"]

@@ -18,7 +18,7 @@ from toolchain.model.wiring import Wiring, read_wiring
         ("Sequential", {}, "Sequential"),
         ("Lambda", {}, "Lambda"),
         ("PReLU", {}, "PReLU"),
-        ("Dense", {"activation": {"class_name": "function", "config": "softmax"}}, "softmax"),
+        ("Dense", {"activation": {"class_name": "function", "config": "log_softmax"}}, "log_softmax"),
         ("Dense", {"activation": {"class_name": "LeakyReLU", "config": {"negative_slope": 0.1}}}, "LeakyReLU"),
         ("Dense", {"activation": "log_softmax"}, "log_softmax"),
         ("MaxPooling2D", {"padding": "causal"}, "padding"),
@@ -69,17 +69,25 @@ def wiring(*layers: tuple[str, dict[str, Any]]) -> Wiring:
 
 
 def test_all_problems_are_shown_at_once() -> None:
-    found = check_wiring(wiring(("PReLU", {"name": "a"}), ("Softmax", {"name": "b/c"}), ("Dense", {})), "file")
+    found = check_wiring(wiring(("PReLU", {"name": "a"}), ("Masking", {"name": "b/c"}), ("Dense", {})), "file")
     assert len(found) == 3
 
 
-def test_a_softmax_is_taken_at_the_output_alone() -> None:
-    softmax = ("Dense", {"activation": "softmax"})
-    assert check_wiring(wiring(("Dense", {}), softmax), "m") == []
-    (problem,) = check_wiring(wiring(softmax, ("Dense", {})), "m")
-    assert "logits" in problem.hint
-    assert check_wiring(wiring(("Dense", {}), ("Softmax", {})), "m") == []
-    assert check_wiring(wiring(("Softmax", {}), ("Dense", {})), "m")
+def test_a_softmax_is_approximate_within_a_model_and_left_out_at_its_end() -> None:
+    softmax, dense, layer = ("Dense", {"activation": "softmax"}), ("Dense", {}), ("Softmax", {})
+    for layers, judged in (((dense, softmax), "left out"), ((softmax, dense), "approximate"),
+                           ((dense, layer), "left out"), ((layer, dense), "approximate")):  # fmt: skip
+        assert check_wiring(wiring(*layers), "m") == []
+        place = layers.index(softmax if softmax in layers else layer)
+        assert [item.status for item in judge(wiring(*layers), "m")][1:][place] == judged
+    assert check_wiring(wiring(("Softmax", {"axis": -2}), dense), "m")
+    assert check_wiring(wiring(("LSTM", {"activation": "softmax"}), dense), "m")
+
+
+def test_a_layer_normalization_is_approximate() -> None:
+    found = judge(wiring(("LayerNormalization", {}), ("Dense", {})), "m")
+    assert [item.status for item in found] == ["exact", "approximate", "exact"]
+    assert check_wiring(wiring(("LayerNormalization", {"rms_scaling": True}), ("Dense", {})), "m")
 
 
 def test_what_has_no_kernel_is_no_model() -> None:

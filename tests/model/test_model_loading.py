@@ -140,7 +140,8 @@ def test_wide_layers_are_not_refused_for_float_rounding() -> None:
     [
         (lambda k: [k.layers.Dense(1)], "has no input shape"),
         (lambda k: [k.Input((4, 4)), k.layers.BatchNormalization(axis=1, name="n"), k.layers.Dense(1)], "axis"),
-        (lambda k: [k.Input((4,)), k.layers.Dense(1, "softmax"), k.layers.Dense(1)], "softmax"),
+        (lambda k: [k.Input((4, 4)), k.layers.LayerNormalization(axis=1, name="n"), k.layers.Dense(1)], "axis"),
+        (lambda k: [k.Input((4, 4, 2)), k.layers.Softmax(name="s"), k.layers.Dense(1)], "(steps, values)"),
         (lambda k: [k.Input((4,)), k.layers.Dense(1, name="operator")], "operator"),
         (lambda k: [k.Input((4,)), k.layers.ReLU()], "no Dense or convolution"),
         (lambda k: [k.Input((4,)), k.layers.Dense(1, dtype="float64")], "float64"),

@@ -12,21 +12,17 @@ from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network import functions, interpreter
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.compositions import (
-    Affine,
-    LayerNormFormats,
     Pooling,
-    SoftmaxFormats,
     average_pool,
     clipped_relu,
     function,
     global_average_pool,
     global_max_pool,
-    layer_normalization,
     leaky_relu,
     reciprocal_words,
-    softmax,
     up_sampling,
 )
+from toolchain.network.normalization import Affine, LayerNormFormats, SoftmaxFormats, layer_normalization, softmax
 from toolchain.network.recurrent import (
     RecurrentFormats,
     RecurrentWeights,

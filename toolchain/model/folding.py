@@ -22,6 +22,8 @@ TRAINING_ONLY = (
     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout",
     "ActivityRegularization",
 )  # fmt: skip
+#: Layers that mix the channels of a place, the last axis.
+OVER_CHANNELS = ("Softmax", "LayerNormalization")
 #: The axis of a kernel that counts the output units, and the one that counts the input channels (None: they are one).
 KERNELS: dict[str, tuple[str, int, int | None]] = {
     "Dense": ("kernel", -1, -2),
@@ -38,7 +40,7 @@ _WITH_ACTIVATION = (
 def inference_graph(graph: Graph) -> Graph:
     """The same function at inference, exact but for float rounding.
 
-    Raises UnsupportedModelError for a BatchNormalization over another axis than the last.
+    Raises UnsupportedModelError for a normalization or softmax over another axis than the last.
     """
     gone = {
         out: call.inputs[0] for call, layer, out in graph.walk()
@@ -55,13 +57,19 @@ def inference_graph(graph: Graph) -> Graph:
 
 
 def _check_axes(graph: Graph) -> None:
-    if not any(layer.kind == "BatchNormalization" for layer in graph.layers.values()):
+    kinds = ("BatchNormalization", *OVER_CHANNELS)
+    if not any(layer.kind in kinds for layer in graph.layers.values()):
         return
     shapes = output_shapes(graph)
     for _, layer, out in graph.walk():
         axis = layer.config.get("axis", -1)
         axis = axis if isinstance(axis, (list, tuple)) else [axis]
-        if layer.kind == "BatchNormalization" and [int(n) % (len(shapes[out]) + 1) for n in axis] != [len(shapes[out])]:
+        if layer.kind in OVER_CHANNELS and len(shapes[out]) > 2:
+            raise UnsupportedModelError(
+                f"{layer.kind} of a tensor of shape {shapes[out]}", where=f"layer '{layer.name}'",
+                allowed="(values) or (steps, values)", hint="a Reshape before and behind it",
+            )  # fmt: skip
+        if layer.kind in kinds and [int(n) % (len(shapes[out]) + 1) for n in axis] != [len(shapes[out])]:
             raise UnsupportedModelError(
                 f"axis = {layer.config.get('axis')} is not supported",
                 where=f"layer '{layer.name}'",
@@ -78,7 +86,7 @@ def activation_of(layer: Layer) -> str:
 
 
 def split_activations(graph: Graph) -> Graph:
-    """The activation of every Dense and convolution as an ``Activation`` layer behind it (ReLU: a ``ReLU``)."""
+    """The activation of every Dense and convolution as a layer behind it: ``ReLU``, ``Softmax`` or ``Activation``."""
     taken = {name.lower(): name for name in graph.layers}
     layers, behind = dict(graph.layers), {}
     for name, layer in graph.layers.items():
@@ -86,10 +94,10 @@ def split_activations(graph: Graph) -> Graph:
         if layer.kind in _WITH_ACTIVATION and found != "linear":
             new = free_name(f"{name}_{found}", taken)
             layers[name] = layer.with_config(activation="linear")
-            layers[new] = Layer(new, "ReLU", {}) if found == "relu" else Layer(new, "Activation", {"activation": found})
+            layers[new] = _activation(new, found)
             behind[name] = new
-        elif layer.kind == "Activation" and found == "relu":
-            layers[name] = Layer(name, "ReLU", {})
+        elif layer.kind == "Activation" and found in ("relu", "softmax"):
+            layers[name] = _activation(name, found)
     if not behind:
         return replace(graph, layers=layers)
 
@@ -102,6 +110,11 @@ def split_activations(graph: Graph) -> Graph:
         if call.layer in behind:
             calls.append(Call(behind[call.layer], (out,)))
     return Graph(graph.name, layers, tuple(calls), graph.inputs, tuple(moved(out) for out in graph.outputs))
+
+
+def _activation(name: str, found: str) -> Layer:
+    kinds = {"relu": Layer(name, "ReLU", {}), "softmax": Layer(name, "Softmax", {"axis": -1})}
+    return kinds.get(found) or Layer(name, "Activation", {"activation": found})
 
 
 def normalization_of(layer: Layer) -> tuple[Array, Array]:

@@ -12,8 +12,9 @@ from toolchain.model.names import check_name
 from toolchain.model.wiring import Wiring
 
 #: How a layer is computed: word for word, through a table of a function of one value (its content is part of the
-#: network), said in other layers, only while training, left out at the output, or not at all.
-Status = Literal["exact", "table", "rewritten", "training only", "left out", "refused"]
+#: network), by sums and tables within a proven bound, said in other layers, only while training, left out at the
+#: output, or not at all.
+Status = Literal["exact", "table", "approximate", "rewritten", "training only", "left out", "refused"]
 
 #: Activations of one value that become tables.
 TABLE_FUNCTIONS = (
@@ -21,6 +22,7 @@ TABLE_FUNCTIONS = (
     "relu6", "leaky_relu", "mish",
 )  # fmt: skip
 _FINAL = ("softmax", "sigmoid")
+_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
 _CHANNELS_LAST: dict[str, tuple[Any, ...]] = {"data_format": ("channels_last",)}
 _POOL: dict[str, tuple[Any, ...]] = {**_CHANNELS_LAST, "padding": ("valid", "same")}
 _CONVOLUTION: dict[str, tuple[Any, ...]] = {
@@ -38,6 +40,9 @@ class Rule:
     note: str = ""
 
 
+_NEAR = "within a proven bound of the function: sums, products and tables"
+
+
 def _rules() -> dict[str, Rule]:
     rules = {
         "InputLayer": Rule("exact", {"sparse": (False,), "ragged": (False,)}),
@@ -52,6 +57,8 @@ def _rules() -> dict[str, Rule]:
             "rewritten", {"renorm": (False,), "virtual_batch_size": (None,)},
             "folded into the layer beside it, or a product and a sum for each channel",
         ),
+        "Softmax": Rule("approximate", {"axis": (-1, [-1])}, f"{_NEAR} of exp and 1/x"),
+        "LayerNormalization": Rule("approximate", {"rms_scaling": (False,)}, f"{_NEAR} of 1/sqrt(x)"),
         "Embedding": Rule("exact", {"mask_zero": (False,)}),
         "Normalization": Rule("rewritten", {"invert": (False,)}, "a product and a sum, folded if it can be"),
         "Rescaling": Rule("rewritten", {}, "a product and a sum, folded if it can be"),
@@ -64,6 +71,8 @@ def _rules() -> dict[str, Rule]:
         rules[kind] = Rule("exact", {})
     for kind in ("LeakyReLU", "ELU", "ThresholdedReLU"):
         rules[kind] = Rule("table", {}, "a table of its values for every input word")
+    for axes in ("1D", "2D"):
+        rules[f"UpSampling{axes}"] = Rule("exact", {**_CHANNELS_LAST, "interpolation": ("nearest",)})
     for kind in ("Flatten", "Permute", "Reshape", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D"):
         rules[kind] = Rule("exact", _CHANNELS_LAST)
     for kind in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"):
@@ -93,14 +102,12 @@ _WITHIN = {"TimeDistributed": ("Dense",), "Bidirectional": ("SimpleRNN", "LSTM",
 #: What to use instead of a layer that is refused.
 _INSTEAD = {
     "Lambda": "standard layers",
-    "LayerNormalization": "BatchNormalization",
+    "GroupNormalization": "LayerNormalization or BatchNormalization",
     "MultiHeadAttention": "convolutions over time",
-    "Softmax": "train on the logits: softmax is left out only at the output",
     "QDenseBatchnorm": "QDense, with the normalization folded into its weights",
     "QConv2DBatchnorm": "QConv2D, with the normalization folded into its weights",
     "QBatchNormalization": "QDense or QConv2D, with the normalization folded into its weights",
     "PReLU": "LeakyReLU",
-    "UpSampling2D": "Conv2D with fewer strides",
 }
 
 
@@ -137,6 +144,8 @@ def _accepted(name: str, kind: str, config: Mapping[str, Any], final: bool) -> J
         return Judgement(name, kind, "left out", f"{what} at the output: the outputs are logits, the class is the same")
     rule = RULES[kind]
     limited = kind == "ReLU" and any(config.get(key) for key in ("max_value", "negative_slope", "threshold"))
+    if activation == "softmax":
+        return Judgement(name, kind, "approximate", RULES["Softmax"].note)
     if activation in TABLE_FUNCTIONS or limited:
         return Judgement(name, kind, "table", f"{activation or 'its function'} as a table for every input word")
     return Judgement(name, kind, rule.status, rule.note)
@@ -192,7 +201,7 @@ _WITH_KERNELS = (
 
 def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = False) -> list[ToolchainError]:
     """Whether one layer's class and options have an exact meaning here; ``final``: it gives one of the outputs."""
-    if kind == "Softmax" and final:
+    if kind == "Softmax" and final and config.get("axis", -1) in (-1, 1):
         return []
     if kind not in RULES:
         allowed = ", ".join(SUPPORTED)
@@ -205,7 +214,7 @@ def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = 
     if kind == "InputLayer":
         problems += _check_shape(config, where)
     if not kind.startswith("Q"):
-        problems += check_activation(config.get("activation"), where, final)
+        problems += check_activation(config.get("activation"), where, softmax=kind not in _RECURRENT)
         problems += check_activation(config.get("recurrent_activation"), where)
     dtype = config.get("dtype")
     dtype = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
@@ -242,15 +251,10 @@ def activation_name(found: Any) -> str:
     return "" if found in (None, "linear") else str(found)
 
 
-def check_activation(found: Any, where: str, final: bool = False) -> list[ToolchainError]:
+def check_activation(found: Any, where: str, softmax: bool = False) -> list[ToolchainError]:
     """Whether an activation, as Keras writes it into a configuration, has an exact meaning."""
     name = activation_name(found)
-    if name in ("", "relu", *TABLE_FUNCTIONS) or (final and name in _FINAL):
+    if name in ("", "relu", *TABLE_FUNCTIONS) or (softmax and name == "softmax"):
         return []
-    hint = "train on the logits: softmax is left out only at the output" if name == "softmax" else ""
-    return [
-        UnsupportedModelError(
-            f"activation {name!r} is not supported", where=where, allowed=f"relu, linear, {', '.join(TABLE_FUNCTIONS)}",
-            hint=hint,
-        )
-    ]  # fmt: skip
+    allowed = f"relu, linear, {'softmax, ' if softmax else ''}{', '.join(TABLE_FUNCTIONS)}"
+    return [UnsupportedModelError(f"activation {name!r} is not supported", where=where, allowed=allowed)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolchain.errors import ProjectError, ToolchainError, UnsupportedModelError
 from toolchain.model.inspect import read_keras_file
-from toolchain.model.layer_rules import check_wiring
+from toolchain.model.layer_rules import activation_name, check_wiring
 from toolchain.project import ModelSection
 
 #: The layers with kernels of each reference architecture, in order.
@@ -35,6 +35,20 @@ def check(section: ModelSection, project_folder: Path) -> list[ToolchainError]:
             )
         )  # fmt: skip
     return problems
+
+
+def ends_in_softmax(section: ModelSection, project_folder: Path) -> bool:
+    """Whether the model file's output is that of a softmax; a file that cannot be read is another check's matter."""
+    if not section.file:
+        return False
+    try:
+        file = read_keras_file(project_folder / section.file, section.allow_custom_code)
+    except ToolchainError:
+        return True
+    last = [file.wiring.layers[out.layer] for out in file.wiring.outputs]
+    return any(
+        layer.kind == "Softmax" or activation_name(layer.config.get("activation")) == "softmax" for layer in last
+    )
 
 
 def kernel_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:

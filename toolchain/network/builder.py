@@ -28,6 +28,11 @@ class NetworkBuilder:
         self._index: dict[str, Node] = {}
         self._ranges: dict[str, Range] = {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the nodes so far, in order."""
+        return tuple(self._index)
+
     def range_of(self, name: str) -> Range:
         return self._ranges[name]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
 from toolchain.network.builder import NetworkBuilder
-from toolchain.network.functions import Function, reciprocal, reciprocal_root, table_words
+from toolchain.network.functions import Function, table_words
 from toolchain.network.nodes import IntArray
 from toolchain.network.windows import Padding, window_indices
 
@@ -124,93 +124,3 @@ def global_max_pool(b: NetworkBuilder, name: str, x: str) -> str:
     *axes, channels = b.shape_of(x)
     largest = b.max_pool(f"{name}_largest", x, tuple(axes), tuple(axes), ((0, 0),) * len(axes), name)
     return b.reshape(name, largest, (channels,), name)
-
-
-@dataclass(frozen=True)
-class SoftmaxFormats:
-    """``difference``: x − max(x), the input of the table of exp; ``exponential``: what that table gives; ``total``: the
-    sum, input of the table of reciprocals; ``reciprocal``: what that gives; ``result``: the product of both tables'."""
-
-    difference: FixedPoint
-    exponential: FixedPoint
-    total: FixedPoint
-    reciprocal: FixedPoint
-    result: FixedPoint
-
-
-def softmax(b: NetworkBuilder, name: str, x: str, formats: SoftmaxFormats, subtract_max: bool = True) -> str:
-    """exp(x) / Σ exp(x) over the last axis of x ``(n,)`` or ``(steps, n)``.
-
-    Without ``subtract_max`` the table of exp reads x itself, in the format ``difference``.
-    """
-    if subtract_max:
-        x = b.subtract(f"{name}_below", (x, _spread(b, f"{name}_max", _row_max(b, name, x), b.shape_of(x)[-1], name)))
-    x = b.requantize(f"{name}_difference", x, formats.difference, name)
-    exponentials = function(b, f"{name}_exp", x, np.exp, formats.exponential, name)
-    ones = np.ones((b.shape_of(x)[-1], 1), dtype=np.int64)
-    total = b.dense(f"{name}_sum", exponentials, ones, _ONE, None, None, formats.total, name, constant=True)
-    inverse = function(b, f"{name}_reciprocal", total, reciprocal, formats.reciprocal, name)
-    inverses = _spread(b, f"{name}_inverse", inverse, len(ones), name)
-    return b.multiply(name, (exponentials, inverses), formats.result, name)
-
-
-def _spread(b: NetworkBuilder, name: str, x: str, n: int, layer: str) -> str:
-    """The one value of the last axis of x, n times."""
-    return b.dense(name, x, np.ones((1, n), dtype=np.int64), _ONE, layer=layer, constant=True)
-
-
-def _row_max(b: NetworkBuilder, name: str, x: str) -> str:
-    """The largest value of the last axis: ``(1,)`` or ``(steps, 1)``."""
-    shape = b.shape_of(x)
-    n, steps = shape[-1], (shape[0] if len(shape) > 1 else 1)
-    if len(shape) == 1:
-        x = b.reshape(f"{name}_column", x, (n, 1), name)
-    else:
-        x = b.permute(f"{name}_columns", x, (1, 0), name)
-    largest = b.max_pool(f"{name}_largest", x, (n,), (n,), ((0, 0),), name)
-    return b.reshape(f"{name}_largest_row", largest, (1,) if len(shape) == 1 else (steps, 1), name)
-
-
-@dataclass(frozen=True)
-class LayerNormFormats:
-    """``centered``: x − mean; ``variance``: input of the table of 1/√(v + epsilon); ``inverse``: what that gives;
-    ``normalized``: their product, to which gamma and beta are applied; ``result`` after those."""
-
-    centered: FixedPoint
-    variance: FixedPoint
-    inverse: FixedPoint
-    normalized: FixedPoint
-    result: FixedPoint
-
-
-@dataclass(frozen=True)
-class Affine:
-    """gamma and beta ``(channels,)`` as words of their formats."""
-
-    gamma: IntArray
-    gamma_format: FixedPoint
-    beta: IntArray
-    beta_format: FixedPoint
-
-
-def layer_normalization(
-    b: NetworkBuilder, name: str, x: str, affine: Affine, formats: LayerNormFormats, *, epsilon: float = 1e-3,
-    reciprocal_bits: int = 16,
-) -> str:  # fmt: skip
-    """gamma · (x − mean) / √(variance + epsilon) + beta over the last axis of x ``(n,)`` or ``(steps, n)``.
-
-    1 / n is exact where n is a power of two, else the nearest word with ``reciprocal_bits`` fractional bits.
-    """
-    n = b.shape_of(x)[-1]
-    words, form = reciprocal_words(np.array([n]), reciprocal_bits)
-    share = np.full((n, 1), words[0], dtype=np.int64)
-    mean = b.dense(f"{name}_mean", x, share, form, layer=name, constant=True)
-    centered = b.subtract(f"{name}_centered", (x, _spread(b, f"{name}_means", mean, n, name)), formats.centered, name)
-    squares = b.multiply(f"{name}_squares", (centered, centered), layer=name)
-    variance = b.dense(
-        f"{name}_variance", squares, share, form, None, None, formats.variance, name, constant=True
-    )  # fmt: skip
-    inverse = function(b, f"{name}_inverse", variance, reciprocal_root(epsilon), formats.inverse, name)
-    inverses = _spread(b, f"{name}_inverses", inverse, n, name)
-    normalized = b.multiply(f"{name}_normalized", (centered, inverses), formats.normalized, name)
-    return b.scale(name, normalized, affine.gamma, affine.gamma_format, affine.beta, affine.beta_format, formats.result)

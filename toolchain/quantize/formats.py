@@ -9,7 +9,7 @@ import numpy as np
 
 from toolchain.errors import ProjectError, nearest
 from toolchain.fixed_point import FixedPoint, Overflow, Rounding
-from toolchain.model.folding import KERNELS
+from toolchain.model.folding import KERNELS, OVER_CHANNELS
 from toolchain.model.graph import Array, Graph, Layer, Tensor
 from toolchain.model.keras_graph import build_keras
 from toolchain.model.tensorflow import load_tensorflow
@@ -27,7 +27,8 @@ FUNCTIONS = ("Activation", "LeakyReLU", "ELU", "ThresholdedReLU")
 #: Layers that only move values or choose among them: who reads a narrow tensor gives a narrow one.
 MOVING = (
     "Flatten", "Reshape", "Permute", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "MaxPooling1D",
-    "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Concatenate", "Maximum", "Minimum",
+    "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "UpSampling1D", "UpSampling2D", "Concatenate",
+    "Maximum", "Minimum",
 )  # fmt: skip
 
 
@@ -37,6 +38,11 @@ def is_function(layer: Layer) -> bool:
         given = [layer.config.get(key) for key in ("max_value", "negative_slope", "threshold")]
         return given[0] is not None or any(value not in (None, 0, 0.0) for value in given[1:])
     return layer.kind in FUNCTIONS
+
+
+def is_composed(layer: Layer) -> bool:
+    """Whether a layer becomes a composition of tables and sums that is near it."""
+    return layer.kind in OVER_CHANNELS
 
 
 def kernel_of(layer: Layer) -> str:
@@ -79,7 +85,7 @@ def choose_formats(graph: Graph, inputs: Mapping[str, FloatArray], section: Quan
         if layer.kind == "ReLU" and not is_function(layer):
             # room above the training part's range at the output
             formats[name] = _relu_format(ranges[name][1], bits, section, last=name in outputs)
-        elif is_function(layer):
+        elif is_function(layer) or is_composed(layer):
             formats[name] = _result_format(ranges[name], OUTPUT_BITS, section) if name in outputs else result
         elif kernel_of(layer):
             width = own.weight_bits if own and own.weight_bits else section.weight_bits

@@ -14,17 +14,19 @@ from toolchain.model.keras_graph import build_keras, call_model, graph_of, rando
 from toolchain.model.names import check_name
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
-from toolchain.quantize.formats import is_function
+from toolchain.quantize.approximate import compose
+from toolchain.quantize.formats import is_composed, is_function
 from toolchain.quantize.qkeras_formats import exact_format, format_of, quantized_values
 from toolchain.quantize.qkeras_graph import readable_graph
 from toolchain.quantize.qkeras_layers import RULES, Place
+from toolchain.results import ApproximateLayer
 
 #: A table has a word for each input word: more bits than this are more than a table should have.
 LARGEST_TABLE_BITS = 12
 SUPPORTED = (
     "QActivation, QDense, QConv1D, QConv2D, QDepthwiseConv2D, ReLU, functions of one value between quantizers, maximum "
     "pooling, Flatten, Reshape, Permute, padding, cropping, Add, Subtract, Multiply, Average, Maximum, Minimum, "
-    "Concatenate, Embedding"
+    "Concatenate, Embedding, Softmax and LayerNormalization before a quantizer"
 )
 
 
@@ -37,6 +39,7 @@ class Reading:
     model: Any
     places: dict[str, Tensor] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=dict)  # input layer -> node
+    approximate: tuple[ApproximateLayer, ...] = ()
     largest: dict[str, int] = field(default_factory=dict)  # port -> the largest word that names a row of an Embedding
 
 
@@ -71,6 +74,9 @@ class _Reader:
         self.largest: dict[str, int] = {}
         # a function of one value waits for the quantizer behind it: the node it reads, and the layers applied so far
         self.functions: dict[Tensor, tuple[str, tuple[Any, ...]]] = {}
+        # so does a layer that is composed: the node it reads, and the layer
+        self.composed: dict[Tensor, tuple[str, Layer]] = {}
+        self.approximate: list[ApproximateLayer] = []
 
     def read(self) -> Reading:
         seen: dict[str, str] = {}
@@ -84,7 +90,8 @@ class _Reader:
             if name not in self.ports:
                 raise _no_quantizer(name)
         network = self.builder.build(outputs)
-        return Reading(network, self.graph, self.model, self.places, self.ports, self.largest)
+        approximate = tuple(self.approximate)
+        return Reading(network, self.graph, self.model, self.places, self.ports, approximate, self.largest)
 
     def _read(self, call: Call, layer: Layer, out: Tensor) -> None:
         where = f"layer '{layer.name}'"
@@ -96,6 +103,11 @@ class _Reader:
         elif is_function(layer):
             self._function(call, layer, out)
             return
+        elif is_composed(layer):
+            self.composed[out] = (self._node(call.inputs[0], where), layer)
+            if not self.graph.is_output(out) or layer.kind != "Softmax":
+                return
+            node = self._composition(self._name(out), out, None)
         elif layer.kind == "Embedding":
             node = self._embedding(call, layer, out)
         elif rule is None:
@@ -113,9 +125,10 @@ class _Reader:
         return name if name not in self.places else f"{name}_again"
 
     def _node(self, tensor: Tensor, where: str) -> str:
-        if tensor in self.functions:
+        if tensor in self.functions or (tensor in self.composed and tensor not in self.nodes):
+            kind = "a function of one value" if tensor in self.functions else self.composed[tensor][1].kind
             raise UnsupportedModelError(
-                "a function of one value has no quantizer behind it", where=f"layer '{tensor.layer}'",
+                f"{kind} has no quantizer behind it", where=f"layer '{tensor.layer}'",
                 hint="put a QActivation(quantized_bits(…)) right behind it",
             )  # fmt: skip
         if tensor not in self.nodes:
@@ -137,6 +150,8 @@ class _Reader:
         if read in self.functions:
             node, layers = self.functions[read]
             return self._table(name, node, (*layers, quantizer), where)
+        if read in self.composed:
+            return self._composition(name, read, format_of(quantizer, where))
         node = self._node(read, where)
         try:
             form = format_of(quantizer, where)
@@ -144,6 +159,13 @@ class _Reader:
             return self._table(name, node, (quantizer,), where)
         add = self.builder.relu if type(quantizer).__name__ == "quantized_relu" else self.builder.requantize
         return add(name, node, form, layer.name)
+
+    def _composition(self, name: str, tensor: Tensor, result: FixedPoint | None) -> str:
+        node, layer = self.composed[tensor]
+        while any(other.lower().startswith(f"{name}_".lower()) for other in self.graph.layers):
+            name += "_near"  # the nodes within are called name_…, as another layer is
+        self.approximate.append(compose(self.builder, name, node, layer, result))
+        return name
 
     def _function(self, call: Call, layer: Layer, out: Tensor) -> None:
         read = call.inputs[0]

@@ -26,13 +26,14 @@ def readable_graph(graph: Graph) -> Graph:
     }  # fmt: skip
     graph = graph.without_calls(gone) if gone else graph
     taken = {name.lower(): name for name in graph.layers}
+    graph = replace(graph, layers={name: _softmax(layer) for name, layer in graph.layers.items()})
     layers, behind = dict(graph.layers), {}
     for name, layer in graph.layers.items():
         inside = layer.config.get("activation")
         if layer.kind in PLAIN and inside is not None and _name(inside) != "linear":
             behind[name] = free_name(f"{name}_activation", taken)
             layers[name] = layer.with_config(activation=None)
-            layers[behind[name]] = Layer(behind[name], "QActivation", {"activation": inside})
+            layers[behind[name]] = _softmax(Layer(behind[name], "QActivation", {"activation": inside}))
     if not behind:
         return graph
 
@@ -45,6 +46,13 @@ def readable_graph(graph: Graph) -> Graph:
         if call.layer in behind:
             calls.append(Call(behind[call.layer], (out,)))
     return replace(graph, layers=layers, calls=tuple(calls), outputs=tuple(moved(out) for out in graph.outputs))
+
+
+def _softmax(layer: Layer) -> Layer:
+    """An activation that is a softmax as the layer that it is."""
+    if layer.kind in ("Activation", "QActivation") and _name(layer.config.get("activation")) == "softmax":
+        return Layer(layer.name, "Softmax", {"axis": -1})
+    return layer
 
 
 def _name(activation: Any) -> str:

@@ -12,6 +12,7 @@ from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint
 from toolchain.model.graph import Layer
 from toolchain.network.builder import NetworkBuilder
+from toolchain.network.compositions import up_sampling
 from toolchain.network.nodes import IntArray
 from toolchain.quantize.geometry import Window, pair, window_of
 from toolchain.quantize.qkeras_formats import words_of_weights
@@ -101,6 +102,18 @@ def _max_pool(builder: NetworkBuilder, place: Place) -> str:
     return builder.reshape(place.name, whole, (shape[-1],), place.layer.name)
 
 
+def _up_sampling(builder: NetworkBuilder, place: Place) -> str:
+    axes = len(builder.shape_of(place.inputs[0])) - 1
+    if place.layer.config.get("interpolation", "nearest") != "nearest":
+        raise UnsupportedModelError(
+            f"interpolation = {place.layer.config['interpolation']!r}", where=place.where, allowed="'nearest'"
+        )
+    sizes = pair(place.layer.config["size"], axes)
+    if max(sizes) == 1:
+        return builder.reshape(place.name, place.inputs[0], builder.shape_of(place.inputs[0]), place.layer.name)
+    return up_sampling(builder, place.name, place.inputs[0], sizes)
+
+
 def _permute(builder: NetworkBuilder, place: Place) -> str:
     axes = tuple(int(axis) - 1 for axis in place.layer.config["dims"])
     return builder.permute(place.name, place.inputs[0], axes, place.layer.name)
@@ -186,6 +199,8 @@ RULES: dict[str, Rule] = {
     "Flatten": _reshape,
     "Reshape": _reshape,
     "Permute": _permute,
+    "UpSampling1D": _up_sampling,
+    "UpSampling2D": _up_sampling,
     "ZeroPadding1D": _padding,
     "ZeroPadding2D": _padding,
     "Cropping1D": _cropping,

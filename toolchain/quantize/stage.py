@@ -17,6 +17,7 @@ from toolchain.network import storage
 from toolchain.network.nodes import FixedPointNetwork, Linear
 from toolchain.project import QuantizeSection
 from toolchain.quantize import witness
+from toolchain.quantize.final_softmax import with_final_softmax
 from toolchain.quantize.formats import choose_formats
 from toolchain.quantize.from_qkeras import Reading, read_qkeras
 from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable, quantized_graph, set_to_quantized
@@ -44,6 +45,8 @@ def quantize(data: DataResult, pruned: PruneResult, section: QuantizeSection, jo
     )  # fmt: skip
     loss = _fine_tune(model, samples, plan, masks, job)
     set_to_quantized(model)
+    if section.final_softmax:
+        model = with_final_softmax(model, pruned.left_out)
     reading = read_qkeras(model, "network")
     _assert_zeros_stay(reading.network, masks)
     return _store(model, reading, samples, data, job, pruned, section, loss)
@@ -94,6 +97,10 @@ def _store(
     outputs, doubled = witness.layer_outputs(reading, named)
     stored: dict[str, Any] = dict(outputs)
     np.savez_compressed(folder / "layers.npz", **stored)
+    if reading.approximate:
+        outputs = witness.whole_outputs(reading, named)
+        stored = dict(outputs)
+        np.savez_compressed(folder / "outputs.npz", **stored)
     final = outputs[network.outputs[0]][: len(words["test"])].reshape(len(words["test"]), -1)
     np.save(folder / "predictions.npy", final)
     layers = _count(network)
@@ -102,7 +109,7 @@ def _store(
         batch_size=pruned.batch_size, epochs=section.epochs, loss=pruned.loss, validation_loss=loss,
         input_format=str(port.result), float64_layers=doubled, network_sha256=storage.digest(network),
         saturated_inputs={part: _saturated(getattr(samples, part).x, port.result) for part in words},
-        test_samples=len(words["test"]),
+        test_samples=len(words["test"]), approximate_layers=reading.approximate,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from toolchain.fixed_point import FixedPoint
 from toolchain.model.graph import Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.names import free_name
-from toolchain.quantize.formats import MOVING, is_function, kernel_of
+from toolchain.quantize.formats import MOVING, is_composed, is_function, kernel_of
 from toolchain.quantize.qkeras_formats import to_quantized_bits, to_quantized_relu
 
 
@@ -51,7 +51,7 @@ class _Twin:
         elif layer.kind == "ReLU" and not is_function(layer):
             made = Layer(layer.name, "QActivation", {"activation": to_quantized_relu(self.formats[layer.name])})
             self._keep(out, self._call(made, call))
-        elif is_function(layer):
+        elif is_function(layer) or is_composed(layer):
             self._narrow_inputs(call)
             given = self._call(layer, call)
             self._quantizer(out, given, f"{layer.name}_quantized", self.formats[layer.name])

@@ -4,6 +4,10 @@ QKeras computes in float32. Where every partial sum of a layer is provably an in
 is exact in any order and QKeras' own outputs are taken. Elsewhere the same quantized weights and the quantizers' own
 formula are evaluated in float64 (exact below 2**53, else refused), and the layer is named in
 ``QuantizeResult.float64_layers``.
+
+Softmax and LayerNormalization are not equal to the network's compositions, only near: their formula is evaluated in
+float64 on the network's own values, and the layers behind them read the network's values, so that each is compared by
+itself. How far the whole model's outputs then lie from the network's is what ``whole_outputs`` is for.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import numpy as np
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Words
 from toolchain.model.graph import Layer, Tensor
+from toolchain.network import interpreter
 from toolchain.network.nodes import (
     Concatenate,
     Embedding,
@@ -24,12 +29,15 @@ from toolchain.network.nodes import (
     Merge,
     Multiply,
     Node,
+    Reshape,
     Table,
 )
 from toolchain.network.ranges import Range, analyse
+from toolchain.quantize.approximate import real_values
 from toolchain.quantize.from_qkeras import Reading
 from toolchain.quantize.qkeras_graph import PLAIN
 from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable
+from toolchain.results import ApproximateLayer
 
 
 def corner_words(form: FixedPoint, shape: tuple[int, ...], largest: int | None = None) -> Words:
@@ -114,25 +122,24 @@ def layer_outputs(reading: Reading, words: dict[str, Words]) -> tuple[dict[str, 
 
     ``words`` are those of each port. Raises UnsupportedModelError for a layer whose sums float64 is not proven to hold.
     """
-    from toolchain.model.tensorflow import load_tensorflow
-
-    network, graph = reading.network, reading.graph
+    network = reading.network
     _refuse_beyond_float64(network)
-    tf = load_tensorflow()
     outputs = {name: network[name].result.values_of(found) for name, found in words.items()}
-    names = [name for name in reading.places if name not in outputs]
-    places = [reading.places[name] for name in names]
-    tensors = [reading.model.get_layer(place.layer).get_output_at(place.call) for place in places]
-    probe = tf.keras.Model(reading.model.inputs, tensors)
-    values = [outputs[reading.ports[name]].astype(np.float32) for name in graph.inputs]
-    found = probe.predict(values[0] if len(values) == 1 else values, verbose=0, batch_size=4096)
-    for name, value in zip(names, [found] if len(names) == 1 else found, strict=True):
-        outputs[name] = np.asarray(value, np.float64)
+    outputs |= _in_float32(reading, words, [name for name in reading.places if name not in outputs])
     exact = float32_is_exact(network)
     twin = Float64Twin(reading)
     doubled: list[str] = []
+    near = {layer.node: layer for layer in reading.approximate}
+    inner = {name for layer in reading.approximate for name in layer.inner}
+    own = interpreter.run(network, words) if near else {}
+    compared: dict[str, np.ndarray] = {}
     for node in network.nodes:
-        if node.name in outputs and node.name in words:
+        if node.name in words or node.name in inner:
+            continue
+        if node.name in near:
+            compared[node.name] = twin.near(node, near[node.name], outputs)
+            outputs[node.name] = node.result.values_of(own[node.name])
+            doubled.append(node.name)
             continue
         stale = any(name in doubled for name in node.inputs)
         if node.name not in reading.places:  # one layer of the model that is two operators
@@ -143,12 +150,35 @@ def layer_outputs(reading: Reading, words: dict[str, Words]) -> tuple[dict[str, 
             continue
         if stale or not exact[node.name]:
             doubled.append(node.name)
-    return outputs, tuple(name for name in doubled if not exact[name])
+    return outputs | compared, tuple(name for name in doubled if not exact[name] and name not in near)
+
+
+def whole_outputs(reading: Reading, words: dict[str, Words]) -> dict[str, np.ndarray]:
+    """The model's outputs, run as a whole in float32, by the network's output nodes."""
+    return _in_float32(reading, words, list(dict.fromkeys(reading.network.outputs)))
+
+
+def _in_float32(reading: Reading, words: dict[str, Words], names: list[str]) -> dict[str, np.ndarray]:
+    """The QKeras model's own values of some nodes."""
+    from toolchain.model.tensorflow import load_tensorflow
+
+    places = [reading.places[name] for name in names]
+    tensors = [reading.model.get_layer(place.layer).get_output_at(place.call) for place in places]
+    probe = load_tensorflow().keras.Model(reading.model.inputs, tensors)
+    ports = [reading.ports[name] for name in reading.graph.inputs]
+    values = [reading.network[port].result.values_of(words[port]).astype(np.float32) for port in ports]
+    found = probe.predict(values[0] if len(values) == 1 else values, verbose=0, batch_size=4096)
+    found = [found] if len(names) == 1 else found
+    return {name: np.asarray(value, np.float64) for name, value in zip(names, found, strict=True)}
 
 
 def _between(node: Node, outputs: dict[str, np.ndarray]) -> np.ndarray:
-    """The values of an operator that no layer of the model stands for: the whole window of a global pooling."""
+    """The values of an operator that no layer of the model stands for: a global pooling's window, repeated places."""
     x = outputs[node.inputs[0]]
+    if isinstance(node, Reshape):
+        return x.reshape(len(x), *node.shape)
+    if isinstance(node, Concatenate):
+        return np.concatenate([outputs[name] for name in node.inputs], axis=node.axis + 1)
     axes = tuple(range(1, x.ndim - 1))
     if isinstance(node, MaxPool):
         return np.asarray(x.max(axis=axes, keepdims=True))
@@ -179,6 +209,14 @@ class Float64Twin:
         made = self._layer(layer)
         found = [np.asarray(made(_batch(inputs, at)), np.float64) for at in range(0, len(inputs[0]), 4096)]
         return np.concatenate(found)
+
+    def near(self, node: Node, layer: ApproximateLayer, outputs: dict[str, np.ndarray]) -> np.ndarray:
+        """What an approximate layer and the quantizer behind it make of the values that it reads."""
+        graph, place = self.reading.graph, self.reading.places[node.name]
+        values = real_values(graph.layers[layer.layer], outputs[layer.reads])
+        if graph.layers[place.layer].kind != "QActivation":
+            return values
+        return _quantizer_in_float64(self.reading.model.get_layer(place.layer).quantizer, values)
 
     def _table(self, steps: list[Tensor], x: np.ndarray) -> np.ndarray:
         """float32 is what defines a table: its input words are exact in it."""

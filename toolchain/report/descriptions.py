@@ -5,7 +5,8 @@
 
 DESCRIPTIONS = {
     # Comparison and BitAccuracy
-    "verdict": "bit_exact: every word is equal; mismatch: at least one is not; not_run: see reason",
+    "verdict": "bit_exact: every word is equal; approximation: all but those of approximate layers, which keep their "
+    "bounds; mismatch: at least one is not; not_run: see reason",
     "samples": "samples that were compared: the whole test part and the corner vectors",
     "words": "words that were compared, over all samples and layers",
     "mismatched_words": "words that differ",
@@ -15,6 +16,14 @@ DESCRIPTIONS = {
     "Comparison.layer_words": "layer of the network -> words of it that were compared",
     "BitAccuracy.layers": "layer of the network -> words that differ in it",
     "BitAccuracy.layer_words": "layer of the network -> words of it that were compared",
+    "approximations": "layers that are near QKeras' and not equal to it: softmax and layer normalization",
+    "output_deviation": "largest difference of the outputs from the QKeras model's, run as a whole; null: all equal",
+    "Approximation.layer": "node of the integer network that has the layer's values",
+    "Approximation.kind": "the function that tables and sums stand for",
+    "Approximation.words": "words of the layer that were compared",
+    "different_words": "those that are not QKeras' own",
+    "largest_deviation": "measured, in the unit of the values, on the same inputs of this layer",
+    "Approximation.bound": "proven: the largest deviation that any input of the input format can cause",
     # Mismatch
     "cause_kind": "what kind of thing is wrong, for programs",
     "alternatives": "other causes that give every word found, too",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from toolchain.report.numerals import counted, duration, estimated_interval, file_size, metric_value, percent, plain
 from toolchain.report.schema import Report
-from toolchain.results import Comparison, Interval, Mismatch
+from toolchain.results import Approximation, Comparison, Interval, Mismatch
 
 STAGE_LABELS = {
     "float": "float model",
@@ -82,9 +82,25 @@ def _compare(found: Comparison, one: str, other: str) -> str:
     extent = f"{found.words:,} words of {found.samples:,} samples, every layer"
     if found.verdict == "bit_exact":
         return f"{one} equals {other} in all {extent}."
+    if found.verdict == "approximation":
+        return f"{one} equals {other} in all {extent} but {' '.join(map(_near, found.approximations))}{_outputs(found)}"
     return (
         f"{one} differs from {other} in {found.mismatched_words:,} of {found.words:,} words, {found.samples:,} samples."
     )
+
+
+def _near(found: Approximation) -> str:
+    kind = found.kind.replace("_", " ")
+    return (
+        f"{found.keras_layer}, an approximation ({kind}): its {found.words:,} words are off by up to "
+        f"{found.largest_deviation:.3g}, and for no input by more than {found.bound:.3g}."
+    )
+
+
+def _outputs(found: Comparison) -> str:
+    if found.output_deviation is None:
+        return ""
+    return f" The outputs are off by up to {found.output_deviation:.3g} from those of the model run as a whole."
 
 
 def budget_statement(report: Report) -> str:

@@ -1,14 +1,11 @@
 """Stage ``verify``: two statements, never mixed.
 
 ``hardware``: the C-simulation's words are the network's, word by word. ``model``: the network's values are those of the
-QKeras model. The first node in topological order that differs is the one at fault: all it reads is equal.
+QKeras model, but for layers that are declared to be approximate: of those the deviation is measured and must keep its
+bound. The first node in topological order that differs is the one at fault: all it reads is equal.
 """
 
 from __future__ import annotations
-
-import zipfile
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +15,7 @@ from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork, Node
 from toolchain.network.words import output_files, read_formats, read_words
 from toolchain.results import Comparison, CsimResult, Job, Mismatch, QuantizeResult, VerifyResult
+from toolchain.verify.against_model import Tally, compare_model
 from toolchain.verify.cause import Evidence, find_cause, source_kind
 from toolchain.verify.grids import differing, on_grid
 from toolchain.verify.saturation import count_saturations
@@ -36,43 +34,8 @@ def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResul
     job.progress("compare hardware", 1, 3)
     hardware = compare_hardware(network, words, csim)
     job.progress("compare model", 2, 3)
-    model = compare_model(network, words, quantized.folder / "layers.npz")
+    model = compare_model(network, words, quantized.folder / "layers.npz", quantized.approximate_layers)
     return VerifyResult(hardware=hardware, model=model, saturations=count_saturations(network, words))
-
-
-@dataclass
-class Tally:
-    """What was compared so far: by name, the words that differ (``counts``) and all of them (``extent``)."""
-
-    network: FixedPointNetwork
-    samples: int
-    counts: dict[str, int] = field(default_factory=dict)
-    extent: dict[str, int] = field(default_factory=dict)
-    first: Mismatch | None = None
-
-    def add(self, name: str, wrong: np.ndarray) -> bool:
-        """Count one array of comparisons; whether it holds the first difference of all."""
-        self.counts[name] = int(wrong.sum())
-        self.extent[name] = int(wrong.size)
-        return self.counts[name] > 0 and self.first is None
-
-    def add_unreadable(self, name: str, node: Node, why: str) -> None:
-        """Words that are not there are words that differ, all of them."""
-        self.counts[name] = self.samples * node.size
-        self.extent[name] = self.counts[name]
-        if self.first is None:
-            self.first = Mismatch(
-                layer=node.name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
-                fractional_bits=node.result.fractional_bits, cause=f"the words of this layer are not whole: {why}",
-                cause_kind="not_whole",
-            )  # fmt: skip
-
-    def comparison(self) -> Comparison:
-        return Comparison(
-            verdict="mismatch" if self.first else "bit_exact", samples=self.samples, words=sum(self.extent.values()),
-            mismatched_words=sum(self.counts.values()), first_mismatch=self.first, layers=self.counts,
-            layer_words=self.extent,
-        )  # fmt: skip
 
 
 def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: CsimResult) -> Comparison:
@@ -144,37 +107,4 @@ def _describe(node: Node, expected: int, found: int, form: FixedPoint, place: tu
         layer=node.name, keras_layer=node.layer, sample=place[0], element=place[1:],
         expected_word=int(on_grid(np.array(expected), node.result, grid)),
         found_word=int(on_grid(np.array(found), form, grid)), fractional_bits=grid, cause="",
-    )  # fmt: skip
-
-
-def compare_model(network: FixedPointNetwork, words: dict[str, Words], file: Path) -> Comparison:
-    """The network's values against QKeras' own in ``file``, every node: equal as real numbers."""
-    tally = Tally(network, len(words[network.outputs[0]]))
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            values = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        tally.add_unreadable(network.outputs[0], network[network.outputs[0]], f"{file.name}: {error}")
-        return tally.comparison()
-    for node in network.nodes:
-        mine = node.result.values_of(words[node.name])
-        theirs = values.get(node.name)
-        if theirs is None or theirs.shape != mine.shape or theirs.dtype.kind != "f":
-            tally.add_unreadable(node.name, node, f"{file.name} has no such array of the right shape")
-            continue
-        wrong = np.asarray(mine != theirs)
-        if tally.add(node.name, wrong):
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            tally.first = _describe_model(node, words[node.name][place], float(theirs[place]), place)
-    return tally.comparison()
-
-
-def _describe_model(node: Node, expected: int, value: float, place: tuple[int, ...]) -> Mismatch:
-    scaled = value * 2.0**node.result.fractional_bits if np.isfinite(value) else value
-    whole = bool(np.isfinite(scaled) and scaled == np.floor(scaled))
-    cause = "QKeras computes another value" if whole else f"QKeras' value {value!r} is not on the grid of {node.result}"
-    return Mismatch(
-        layer=node.name, keras_layer=node.layer, sample=place[0], element=place[1:], expected_word=int(expected),
-        found_word=round(scaled) if np.isfinite(scaled) else None, fractional_bits=node.result.fractional_bits,
-        cause=cause, cause_kind="qkeras",
     )  # fmt: skip

@@ -62,6 +62,16 @@ def test_requantize_is_exact(form: FixedPoint, words: list[int], fractional_bits
         assert int(result) == in_range(round_exactly(exact, form.rounding), form)
 
 
+@given(formats, st.lists(st.integers(-(2**80), 2**80), min_size=1, max_size=5), st.integers(-20, 90))
+def test_what_leaves_a_format_is_what_rounding_puts_out_of_its_range(
+    form: FixedPoint, words: list[int], fractional_bits: int
+) -> None:
+    found = form.leaves(np.array(words, dtype=object), fractional_bits)
+    steps = [round_exactly(Fraction(w) * Fraction(2) ** (form.fractional_bits - fractional_bits), form.rounding)
+             for w in words]  # fmt: skip
+    assert found.tolist() == [not form.min_word <= step <= form.max_word for step in steps]
+
+
 @given(formats, st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=8), st.integers(0, 20))
 def test_small_words_take_the_fast_path_to_the_same_words(form: FixedPoint, words: list[int], grid: int) -> None:
     fast = form.requantize(np.array(words, dtype=np.int64), grid)

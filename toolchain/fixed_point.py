@@ -88,10 +88,18 @@ class FixedPoint:
 
         Any shape in, the same shape out; exact for any size of word (falls back to Python integers).
         """
+        return shrink(_overflow(self._rounded(words, fractional_bits, self.width), self))
+
+    def leaves(self, words: Words, fractional_bits: int) -> NDArray[np.bool_]:
+        """Where ``words`` on the grid ``2**-fractional_bits``, rounded by this format, are out of its range."""
+        rounded = self._rounded(words, fractional_bits, 0)
+        return np.asarray((rounded < self.min_word) | (rounded > self.max_word), dtype=np.bool_)
+
+    def _rounded(self, words: Words, fractional_bits: int, width: int) -> Words:
+        """On this format's grid, not yet in its range; in Python integers where int64 or ``width`` bits need it."""
         shift = fractional_bits - self.fractional_bits
-        words = _room_for(words, shift, self.width)
-        rounded = words << -shift if shift <= 0 else _round(words, shift, self.rounding)
-        return shrink(_overflow(rounded, self))
+        words = _room_for(words, shift, width)
+        return words << -shift if shift <= 0 else _round(words, shift, self.rounding)
 
     def words_of(self, values: NDArray[Any]) -> Words:
         """The words of float64 ``values`` after this format's rounding and overflow (exact: doubles are dyadic).
@@ -215,9 +223,8 @@ def _round(words: Words, shift: int, mode: Rounding) -> Words:
 def _overflow(words: Words, form: FixedPoint) -> Words:
     low, high = form.min_word, form.max_word
     if form.overflow is Overflow.WRAP:
-        span = 1 << form.width
-        bottom = -(span >> 1) if form.signed else 0
-        return (words - bottom) % span + bottom
+        bottom = -(1 << (form.width - 1)) if form.signed else 0
+        return ((words - bottom) & ((1 << form.width) - 1)) + bottom
     if form.overflow is Overflow.SAT_ZERO:
         return np.where((words < low) | (words > high), 0, words)
     return np.minimum(np.maximum(words, low), high)

@@ -37,8 +37,7 @@ def _count(node: Node, network: FixedPointNetwork, words: dict[str, Words]) -> i
     exact, grid = exact_value(node, network, [words[name] for name in node.inputs])
     if isinstance(node, Linear):
         exact, grid = node.accumulator.requantize(exact, grid), node.accumulator.fractional_bits
-    rounded = _unbounded(node.result).requantize(exact, grid)
-    return int(np.count_nonzero((rounded < node.result.min_word) | (rounded > node.result.max_word)))
+    return int(np.count_nonzero(node.result.leaves(exact, grid)))
 
 
 def _unbounded(form: FixedPoint) -> FixedPoint:

@@ -12,7 +12,8 @@ is verified is what the user would synthesize, and not a pristine copy of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ from toolchain.results import (
     ArmResult,
     CsimResult,
     DataResult,
+    DeviceResult,
     EstimateResult,
     HlsResult,
     Job,
@@ -71,6 +73,7 @@ class Request:
     shared: bool = False  # other processes work on the store at the same time
     output: Path | None = None  # where the artefacts go; default: build/<target>
     verify_on_arm: bool = False  # also where project.toml does not ask for it
+    run_on_device: bool = False  # on the board of the target's [device]
     progress: Progress = no_progress
     stage_begins: Callable[[str], None] = _quiet
     waits: Callable[[], None] = _quiet
@@ -110,6 +113,8 @@ def run(request: Request) -> Outcome:
     error stands in ``Outcome.problems``.
     """
     preflight.check(request.project, request.project_folder, request.target)
+    if request.run_on_device:
+        preflight.check_device(request.target)
     outcome = Outcome(request, Workspace(request.store or request.build_folder, request.shared))
     if request.shared:
         _run_stages(outcome)
@@ -138,7 +143,9 @@ def _run_stages(outcome: Outcome) -> None:
     elif not fpga:
         _skip_fpga(outcome, wanted)
     if pruned and quantized and "tflite" in wanted:
-        _verify_on_arm(outcome, data, _tflite(outcome, data, pruned, quantized))
+        tflite = _tflite(outcome, data, pruned, quantized)
+        _verify_on_arm(outcome, data, tflite)
+        _run_on_device(outcome, data, tflite)
     if "report" in wanted:
         _report(outcome)
 
@@ -332,31 +339,59 @@ def _same(made: Path, copy: Path) -> bool:
 
 def _verify_on_arm(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> None:
     """Run the int8 artefact on emulated ARM cores when asked to; else show what an earlier run found of this file."""
-    from toolchain.arm.stage import int8_file, problems, verify_on_arm
+    from toolchain.arm.stage import problems, verify_on_arm
 
-    request = outcome.request
-    artefact = int8_file(tflite)
+    request, arm = outcome.request, outcome.request.target.arm
     asked = request.verify_on_arm or request.project.tflite.verify
-    if artefact is None:
-        if asked:
-            outcome.skipped["arm"] = tflite.skipped.get("int8", "no int8 artefact was asked for")
-            outcome.problems.append(UnsupportedModelError(outcome.skipped["arm"], where="arm: nothing to run"))
+    if not _can_run(outcome, tflite, "arm", asked):
         return
-    arm = request.target.arm
     depends = {"tflite": outcome.keys["tflite"], "arm": _dump(arm) if arm else {}}
     if not asked and not outcome.workspace.holds("arm", ArmResult, depends, _ARM):
         return
-    try:
+    with _may_fail(outcome, "arm", "not run on ARM code"):
         result = _stage(outcome, "arm", ArmResult, depends, _ARM, lambda job: verify_on_arm(data, tflite, arm, job))
+        outcome.problems.extend(problems(result))
+
+
+def _run_on_device(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> None:
+    """Run the int8 artefact on the target's board when asked to, each time anew; else show what the last run found."""
+    from toolchain.arm.device import run_on_device
+    from toolchain.arm.stage import problems
+
+    target, asked = outcome.request.target, outcome.request.run_on_device
+    if target.device is None or not _can_run(outcome, tflite, "device", asked):
+        return
+    depends = {"tflite": outcome.keys["tflite"], "device": _dump(target.device)}
+    if asked:
+        outcome.workspace.forget("device", depends, ())
+    elif not outcome.workspace.holds("device", DeviceResult, depends, ()):
+        return
+    with _may_fail(outcome, "device", "not run on the board"):
+        result = _stage(outcome, "device", DeviceResult, depends, (), lambda _: run_on_device(data, tflite, target))
+        outcome.problems.extend(problems(result))
+
+
+def _can_run(outcome: Outcome, tflite: TfliteResult, name: str, asked: bool) -> bool:
+    """Whether there is an int8 file; a problem where there is none and it was ``asked`` to be run."""
+    if any(file.kind == "int8" for file in tflite.files):
+        return True
+    if asked:
+        outcome.skipped[name] = tflite.skipped.get("int8", "no int8 artefact was asked for")
+        outcome.problems.append(UnsupportedModelError(outcome.skipped[name], where=f"{name}: nothing to run"))
+    return False
+
+
+@contextmanager
+def _may_fail(outcome: Outcome, name: str, what: str) -> Iterator[None]:
+    """A failed run does not keep the report from being written: it stands there, and in the exit code."""
+    try:
+        yield
     except ExternalToolError as error:
-        outcome.skipped["arm"] = f"not run on ARM code: {error.problem}"
+        outcome.skipped[name] = f"{what}: {error.problem}"
         outcome.problems.append(error)
-        return
     except BitMismatchError as error:
-        outcome.skipped["arm"] = f"not verified: {error.problem}"
+        outcome.skipped[name] = f"not verified: {error.problem}"
         outcome.problems.append(error)
-        return
-    outcome.problems.extend(problems(result))
 
 
 def _skip_fpga(outcome: Outcome, wanted: tuple[str, ...]) -> None:

@@ -49,6 +49,19 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
     return problems
 
 
+def check_device(target: Target) -> None:
+    """Raise ProjectError when the target does not say how to reach a board, ExternalToolError without ssh."""
+    if target.device is None:
+        raise ProjectError(
+            "does not say how to reach a board",
+            where=f"target {target.name}",
+            allowed='a table [device] with ssh = "user@board"',
+            hint="add it to a copy of the target's file and name that file with --target; docs/arm.md",
+        )
+    if shutil.which("ssh") is None:
+        raise ExternalToolError("is missing", where="ssh", hint="apt-get install openssh-client")
+
+
 def chosen_part(section: HlsSection, fpga: Fpga) -> Fpga:
     """The device with the part that the project asks for.
 

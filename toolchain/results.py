@@ -406,7 +406,7 @@ class ArmRun(Record):
     """One execution of the int8 artefact on ARM code, and what its gates found. Differences are in output words."""
 
     architecture: str
-    cpu: str  # the core that was emulated
+    cpu: str  # the core that was emulated, or the board's own name
     runtime: str  # with its version
     kernels: str  # reference, builtin, or default (XNNPACK)
     samples: int
@@ -432,3 +432,21 @@ class ArmResult(StageResult):
     plain_c_bytes: int | None = None  # code and constants of the generated C on Cortex-M3
     plain_c_ram_bytes: int | None = None
     seconds: float
+
+
+class DeviceResult(StageResult):
+    """The int8 artefact run on a real board. Times are of one invocation of one sample, default kernels, one thread,
+    the call from Python included."""
+
+    machine: str  # aarch64, armv7l, …
+    processor: str
+    system: str
+    python: str
+    runtime: str  # with its version
+    model_sha256: str
+    runs: tuple[ArmRun, ...]
+    invocations: int
+    p50_us: float
+    p99_us: float
+    remarks: tuple[str, ...] = ()
+    measured: str  # ISO 8601, UTC

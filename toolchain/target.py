@@ -42,6 +42,14 @@ class Arm(Section):
     npu: str = ""
 
 
+class Device(Section):
+    """``[device]``: how to reach a real board. Port, key and jumps belong into the user's own ssh configuration."""
+
+    ssh: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@:%-]*$", description="what stands after ssh: pi@board")
+    python: str = Field("python3", pattern=r"^[A-Za-z0-9_/~][A-Za-z0-9_./~+-]*$", description="Python on the board")
+    ssh_config: str = Field("", description="another configuration file than the user's own (ssh -F)")
+
+
 class Target(Section):
     """A whole target file. At least one of ``fpga`` and ``arm`` is there."""
 
@@ -49,6 +57,7 @@ class Target(Section):
     title: str
     fpga: Fpga | None = None
     arm: Arm | None = None
+    device: Device | None = None
     sources: dict[str, str] = Field(description="figure or group of figures -> where it was read")
 
 

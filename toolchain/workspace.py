@@ -92,6 +92,10 @@ class Workspace:
         """Whether a whole, undamaged result of stage ``name`` for ``depends`` is stored."""
         return load_stored(self.build / ".stages" / name / stage_key(name, depends, packages), kind) is not None
 
+    def forget(self, name: str, depends: dict[str, Any], packages: tuple[str, ...]) -> None:
+        """Remove what is stored of stage ``name`` for ``depends``: a measurement is made anew where it is asked for."""
+        remove(self.build / ".stages" / name / stage_key(name, depends, packages))
+
     def _produce(self, folder: Path, produce: Callable[[Path], Result]) -> tuple[Result, bool]:
         partial = folder.with_name(folder.name + ".partial")
         remove(partial)

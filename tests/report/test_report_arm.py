@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from report_cases import build_results
 
-from toolchain.report.arm import arm_lines
+from toolchain.report.arm import arm_lines, device_lines
 from toolchain.report.assemble import assemble
 from toolchain.report.figures import Figures
 from toolchain.report.html import render
 from toolchain.report.measure import agreements
-from toolchain.results import ArmResult, ArmRun
+from toolchain.results import ArmResult, ArmRun, DeviceResult
 
 
 def arm_result() -> ArmResult:
@@ -36,6 +36,25 @@ def test_the_page_says_what_each_run_showed_and_what_was_not_verified() -> None:
     for text in ("litert 2.3.0, XNNPACK", "equal to the network", "0 of 900 decisions", "FAILED: 3 words differ",
                  "Not verified: TFLite Micro:", "qemu 7.2"):  # fmt: skip
         assert text in page, text
+
+
+def device_result() -> DeviceResult:
+    return DeviceResult(
+        machine="aarch64", processor="Raspberry <Pi> 5", system="Linux-6.6", python="3.11.2", runtime="litert 2.3.0",
+        model_sha256="ab", runs=arm_result().runs, invocations=1009, p50_us=3.25, p99_us=41.5,
+        remarks=("the clock was not held",), measured="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+
+
+def test_the_page_shows_the_times_of_a_real_board() -> None:
+    report = assemble(replace(build_results(), device=device_result()))
+    assert report.device is not None
+    page = render(report, Figures((), None))
+    for text in ("Raspberry &lt;Pi&gt; 5", "p50 3.2 µs, p99 41.5 µs of 1,009 invocations", "the clock was not held",
+                 "FAILED: 3 words differ"):  # fmt: skip
+        assert text in page, text
+    assert assemble(build_results()).device is None
+    assert device_lines(device_result())[2].startswith("board: p50 3.2 µs")
 
 
 def test_without_runs_the_page_says_so_and_how_to_get_them() -> None:

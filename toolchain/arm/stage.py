@@ -9,8 +9,8 @@ from pathlib import Path
 from toolchain.arm.bare_metal import BOARD, CPU, run_bare_metal
 from toolchain.arm.emulation import (
     RUNS,
-    ArmOutputs,
     Emulator,
+    Grid,
     Kernels,
     Runtime,
     open_emulator,
@@ -22,7 +22,7 @@ from toolchain.arm.micro import run_on_micro
 from toolchain.arm.packages import ARCHITECTURES
 from toolchain.arm.sysroot import open_sysroot
 from toolchain.errors import BitMismatchError, ExternalToolError
-from toolchain.results import ArmResult, ArmRun, DataResult, Job, TfliteFile, TfliteResult
+from toolchain.results import ArmResult, ArmRun, DataResult, DeviceResult, Job, TfliteFile, TfliteResult
 from toolchain.target import Arm
 from toolchain.workspace import file_digest
 
@@ -41,10 +41,7 @@ def verify_on_arm(data: DataResult, tflite: TfliteResult, arm: Arm | None, job: 
     """
     start = time.monotonic()
     emulators = [_open(architecture, arm) for architecture in ARCHITECTURES]
-    artefact = int8_file(tflite)
-    assert artefact is not None, "the pipeline asks only where there is an int8 file"
-    model = tflite.folder / artefact.path
-    _check_file(model, artefact)
+    model = check_artefact(tflite)
     vectors = read_vectors(tflite.folder / "test_vectors.npz")
     plan = [(emulator, *item) for emulator in emulators for item in RUNS[emulator.sysroot.architecture].items()]
     runs: list[ArmRun] = []
@@ -53,13 +50,13 @@ def verify_on_arm(data: DataResult, tflite: TfliteResult, arm: Arm | None, job: 
         runs += _run(emulator, model, vectors, (runtime, kernels), data.task)
     cortex_m = _run_on_cortex_m(model, vectors, data.task)
     return ArmResult(
-        emulator=f"qemu {emulators[0].version}", model_sha256=artefact.sha256, runs=(*runs, *cortex_m.runs),
+        emulator=f"qemu {emulators[0].version}", model_sha256=file_digest(model), runs=(*runs, *cortex_m.runs),
         not_verified=cortex_m.missing, arena_bytes=cortex_m.arena_bytes, plain_c_bytes=cortex_m.code_bytes,
         plain_c_ram_bytes=cortex_m.ram_bytes, seconds=time.monotonic() - start,
     )  # fmt: skip
 
 
-def problems(found: ArmResult) -> list[BitMismatchError]:
+def problems(found: ArmResult | DeviceResult) -> list[BitMismatchError]:
     """The gates that do not hold, as errors."""
     return [
         BitMismatchError(
@@ -77,12 +74,17 @@ def _open(architecture: str, arm: Arm | None) -> Emulator:
     return open_emulator(open_sysroot(known), cpu)
 
 
-def _check_file(model: Path, artefact: TfliteFile) -> None:
+def check_artefact(tflite: TfliteResult) -> Path:
+    """The int8 file, as the stage ``tflite`` wrote it. Raises BitMismatchError when it is another."""
+    artefact = int8_file(tflite)
+    assert artefact is not None, "the pipeline asks only where there is an int8 file"
+    model = tflite.folder / artefact.path
     found = file_digest(model) if model.is_file() else "no file"
     if found != artefact.sha256:
         raise BitMismatchError(
             f"its SHA-256 is {found}", where=str(model), allowed=artefact.sha256, hint="run the tflite stage again"
         )
+    return model
 
 
 def _run(
@@ -90,22 +92,22 @@ def _run(
 ) -> list[ArmRun]:
     runtime, kernels = plan
     outputs = run_on_arm(emulator, model, vectors.inputs, runtime, tuple(kernels))
-    ports = _port_failures(vectors, outputs)
+    ports = port_failures(vectors, outputs.input, outputs.output)
     core = Core(emulator.sysroot.architecture, emulator.cpu)
     title = f"{runtime} {runtime_version(emulator.sysroot, runtime)}"
     runs = []
     for name, rounding in kernels.items():
         found = examine(vectors, outputs.words[name], rounding, task, exact=name != "default")
-        run = _record(core, title, (name, rounding), found, vectors)
+        run = record(core, title, (name, rounding), found, vectors)
         runs.append(run.model_copy(update={"failures": (*ports, *run.failures)}))
     return runs
 
 
-def _port_failures(vectors: Vectors, found: ArmOutputs) -> tuple[str, ...]:
+def port_failures(vectors: Vectors, source: Grid, result: Grid) -> tuple[str, ...]:
     """The words may be right while the scales are wrong with which a user makes and reads them."""
     expected = (
-        ("input", found.input, (vectors.input_scale, vectors.input_zero_point)),
-        ("output", found.output, (vectors.scale, vectors.zero_point)),
+        ("input", source, (vectors.input_scale, vectors.input_zero_point)),
+        ("output", result, (vectors.scale, vectors.zero_point)),
     )
     return tuple(
         f"the {name} port's scale and zero point are {grid}, the words were made with {wanted}"
@@ -141,7 +143,7 @@ def _run_on_cortex_m(model: Path, vectors: Vectors, task: Task) -> CortexM:
         core, title = Core("x86-64", "interpreter for Cortex-M"), f"tflite-micro {micro.version}"
         kernels: tuple[str, Rounding] = ("reference", "twice")
         findings = examine(vectors, micro.words, "twice", task)
-        found.runs.append(_record(core, title, kernels, findings, vectors))
+        found.runs.append(record(core, title, kernels, findings, vectors))
         found.arena_bytes = micro.arena_bytes
     except ExternalToolError as error:
         found.missing["TFLite Micro"] = f"{error.where} {error.problem}"
@@ -150,20 +152,15 @@ def _run_on_cortex_m(model: Path, vectors: Vectors, task: Task) -> CortexM:
         part = vectors.first(len(metal.words))
         core, title = Core("armv7-m", f"{CPU}, bare-metal on {BOARD}"), f"generated C, {metal.compiler}"
         findings = examine(part, metal.words, "to_even", task)
-        found.runs.append(_record(core, title, ("generated", "to_even"), findings, part))
+        found.runs.append(record(core, title, ("generated", "to_even"), findings, part))
         found.code_bytes, found.ram_bytes = metal.code_bytes, metal.ram_bytes
     except ExternalToolError as error:
         found.missing["bare-metal Cortex-M3"] = f"{error.where} {error.problem}"
     return found
 
 
-def _record(
-    core: Core,
-    runtime: str,
-    kernels: tuple[str, Rounding],
-    found: Findings,
-    vectors: Vectors,
-) -> ArmRun:
+def record(core: Core, runtime: str, kernels: tuple[str, Rounding], found: Findings, vectors: Vectors) -> ArmRun:
+    """What ``found`` says of one run; ``kernels``: their name, and how they round."""
     name, rounding = kernels
     return ArmRun(
         architecture=core.architecture, cpu=core.cpu, runtime=runtime, kernels=name, rounding=rounding,

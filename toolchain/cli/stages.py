@@ -125,9 +125,9 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         document: dict[str, Any] = outcome.report.model_dump(mode="json")
         return document
     name = outcome.request.until
-    arm = outcome.results.get("arm")
+    runs = {name: outcome.results[name] for name in ("arm", "device") if name in outcome.results}
     return {
-        **({"arm": arm.model_dump(mode="json")} if arm else {}),
+        **{name: result.model_dump(mode="json") for name, result in runs.items()},
         "stage": name,
         "result": outcome.results[name].model_dump(mode="json"),
         **({name: outcome.results[name].model_dump(mode="json")} if name == "estimate" else {}),

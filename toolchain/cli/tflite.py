@@ -23,11 +23,15 @@ def tflite(
     verify: Annotated[
         bool, typer.Option("--verify", help="run it on emulated ARM cores (once before: toolchain arm-setup)")
     ] = False,
+    device: Annotated[
+        bool,
+        typer.Option("--device", help="run and measure it on the target's own board, over ssh"),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the ARM artefacts from the same integers."""
     request = request_for(project, target, overrides or [], "tflite", False)
-    run_request(replace(request, verify_on_arm=verify), as_json, _say_arm)
+    run_request(replace(request, verify_on_arm=verify, run_on_device=device), as_json, _say_arm)
 
 
 @app.command("arm-setup")
@@ -67,12 +71,13 @@ def print_note(text: str) -> None:
 
 
 def _say_arm(outcome: Outcome) -> None:
-    from toolchain.report.arm import arm_lines
-    from toolchain.results import ArmResult, TfliteResult
+    from toolchain.report.arm import arm_lines, device_lines
+    from toolchain.results import ArmResult, DeviceResult, TfliteResult
 
     written = outcome.get("tflite", TfliteResult)
     for file in written.files if written else ():
         sys.stderr.write(f"{outcome.request.output_folder / file.path}: {file.size_bytes:,} bytes\n")
     found = outcome.get("arm", ArmResult)
-    for line in arm_lines(found) if found else ():
+    board = outcome.get("device", DeviceResult)
+    for line in (*(arm_lines(found) if found else ()), *(device_lines(board) if board else ())):
         sys.stderr.write(line + "\n")

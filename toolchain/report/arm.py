@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from toolchain.report.numerals import percent
-from toolchain.results import ArmResult, ArmRun
+from toolchain.report.schema import DeviceMeasurement
+from toolchain.results import ArmResult, ArmRun, DeviceResult
 
 KERNELS = {
     "default": "XNNPACK",
@@ -22,6 +23,20 @@ def arm_lines(found: ArmResult) -> tuple[str, ...]:
         ram = f"{found.plain_c_ram_bytes:,} bytes of RAM"
         lines.append(f"generated C on Cortex-M3: {found.plain_c_bytes:,} bytes of code and constants, {ram}")
     return (*lines, *(f"not verified: {part}: {why}" for part, why in found.not_verified.items()))
+
+
+def device_lines(found: DeviceResult) -> tuple[str, ...]:
+    """The runs on a real board, its times, what to know of them."""
+    runs = (f"board {run_title(run)}: {run_statement(run)}" for run in found.runs)
+    return (*runs, f"board: {device_times(found)}", *(f"board: {remark}" for remark in found.remarks))
+
+
+def device_times(found: DeviceResult | DeviceMeasurement) -> str:
+    """The measured times of one invocation."""
+    return (
+        f"p50 {found.p50_us:,.1f} µs, p99 {found.p99_us:,.1f} µs of {found.invocations:,} invocations of one sample "
+        f"(default kernels, one thread, called from Python {found.python}; {found.measured})"
+    )
 
 
 def run_title(run: ArmRun) -> str:

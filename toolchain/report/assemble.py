@@ -14,6 +14,7 @@ from toolchain.report.schema import (
     BitAccuracy,
     Budget,
     DataSummary,
+    DeviceMeasurement,
     Estimate,
     PrunedLayer,
     Pruning,
@@ -28,6 +29,7 @@ from toolchain.results import (
     Comparison,
     CsimResult,
     DataResult,
+    DeviceResult,
     EstimateResult,
     HlsResult,
     Interval,
@@ -64,6 +66,7 @@ class BuildResults:
     estimated: EstimateResult | None = None
     tflite: TfliteResult | None = None
     arm: ArmResult | None = None
+    device: DeviceResult | None = None
     agreements: tuple[Agreement, ...] = ()
     accuracies: dict[str, Interval] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
@@ -100,6 +103,7 @@ def assemble(results: BuildResults) -> Report:
         tflite_agreement=_agreement(results),
         arm=_arm(results.arm),
         arm_not_run=_arm_not_run(results),
+        device=_device(results.device),
         agreement=results.agreements,
         budget=_budget(results),
         stages=results.stages,
@@ -199,6 +203,12 @@ def _arm(found: ArmResult | None) -> ArmVerification | None:
     if found is None:
         return None
     return ArmVerification(**{name: getattr(found, name) for name in ArmVerification.model_fields})
+
+
+def _device(found: DeviceResult | None) -> DeviceMeasurement | None:
+    if found is None:
+        return None
+    return DeviceMeasurement(**{name: getattr(found, name) for name in DeviceMeasurement.model_fields})
 
 
 def _arm_not_run(results: BuildResults) -> str:

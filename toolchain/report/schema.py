@@ -110,6 +110,23 @@ class ArmVerification(Record):
     plain_c_ram_bytes: int | None = Field(description="variables of the generated C on Cortex-M3")
 
 
+class DeviceMeasurement(Record):
+    """The int8 artefact run on a real board over ssh."""
+
+    machine: str = Field(description="its architecture, as its own kernel names it")
+    processor: str = Field(description="the board's or the processor's own name")
+    system: str = Field(description="its operating system")
+    python: str = Field(description="version of its Python, which makes the calls")
+    runtime: str = Field(description="the TFLite runtime and its version")
+    model_sha256: str = Field(description="of the file that ran there")
+    runs: tuple[ArmRun, ...] = Field(description="every kind of kernels that was run")
+    invocations: int = Field(description="how many were timed, each of one sample")
+    p50_us: float = Field(description="median of one invocation, default kernels, one thread, in microseconds")
+    p99_us: float = Field(description="99th percentile of the same, in microseconds")
+    remarks: tuple[str, ...] = Field(description="what to know of the board and its clock")
+    measured: str = Field(description="when: ISO 8601, UTC")
+
+
 class Budget(Record):
     """The project's upper bounds and the device's size."""
 
@@ -173,6 +190,7 @@ class Report(Record):
     tflite_agreement: TfliteAgreement | None = Field(description="null without an int8 artefact")
     arm: ArmVerification | None = Field(description="the runs on ARM code; null when there were none: arm_not_run")
     arm_not_run: str = Field(description="why nothing was run on ARM code; empty when it was")
+    device: DeviceMeasurement | None = Field(description="the run on a real board; null when there was none")
     agreement: tuple[Agreement, ...] = Field(description="FPGA, ARM and QKeras against one another on the test part")
     budget: Budget = Field(description="what must not be exceeded")
     stages: tuple[Stage, ...] = Field(description="the stages of the run that wrote this report, in order")

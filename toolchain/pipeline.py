@@ -327,8 +327,15 @@ def _tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: 
     return result
 
 
-#: What stands beside the int8 file: its quantization, test vectors, the same network as C.
-_COMPANIONS = ("model.int8.json", "model.int16x8.json", "model.int8_wide_result.json", "test_vectors.npz", "plain_c")
+#: What stands beside the int8 file: its quantization, test vectors, the same network as C, programs around the file.
+_COMPANIONS = (
+    "model.int8.json",
+    "model.int16x8.json",
+    "model.int8_wide_result.json",
+    "test_vectors.npz",
+    "plain_c",
+    "runners",
+)
 
 
 def _same(made: Path, copy: Path) -> bool:

@@ -59,6 +59,7 @@ def add_metadata(description: Path, model: Path, data: DataResult) -> None:
     content["toolchain"] = version("toolchain")
     content["licenses"] = {
         model.name: "the project's own: weights and structure, no code",
+        "runners": "the toolchain's licence; LiteRT and TFLite Micro, which they call, are Apache-2.0",
         "plain_c": "the toolchain's licence; uses the C library's memcpy and nothing else",
         "test_vectors.npz": "that of the data",
     }

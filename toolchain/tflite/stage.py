@@ -32,6 +32,7 @@ from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.grids import INT8, INT8_WIDE_RESULT, INT16X8, Grid, QuantizedArray, Widths
 from toolchain.tflite.operators import NotExpressibleError
 from toolchain.tflite.plain_c import write_plain_c
+from toolchain.tflite.runners import write_runners
 from toolchain.tflite.settling import settle
 from toolchain.tflite.vectors import write_vectors
 
@@ -43,8 +44,8 @@ def export(
     data: DataResult, pruned: PruneResult, quantized: QuantizeResult, section: TfliteSection, job: Job
 ) -> TfliteResult:
     """Write ``model.KIND.tflite`` for every kind into the folder; beside int8 and int16x8 ``model.KIND.json`` (scales,
-    bounds per layer, metadata); with int8 ``test_vectors.npz`` and ``plain_c/``; and ``predictions.npz`` (float32 and
-    int8: ``(samples, outputs)``, the test part, in the model's output units).
+    bounds per layer, metadata); with int8 ``test_vectors.npz``, ``plain_c/`` and ``runners/``; and
+    ``predictions.npz`` (float32 and int8: ``(samples, outputs)``, the test part, in the model's output units).
 
     Every file is run and compared. A network without an exact form is named in ``skipped``, with the reason.
     Raises BitMismatchError when a file's words are not the network's within what its formats allow.
@@ -112,6 +113,7 @@ def _export_integers(
         write_vectors(path.parent, network, model, agreement, len(corners))
         write_plain_c(path.parent / "plain_c", model)
         write_c_array(path, path.parent / "plain_c" / C_ARRAY)
+        write_runners(path, model)
     outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
     cost = PortCost(_saturated(model.input.grid, samples.test.x), *_difference(network, data, samples.test.x, outputs))
     statement = describe(network, model, agreement, cost)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +14,8 @@ from hypothesis import strategies as st
 from toolchain.estimate.amounts import kernel_counts
 from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.intervals import Deviation, conformal, deviation, interval_entries
+from toolchain.estimate.equivalents import lut_equivalents
+from toolchain.estimate.intervals import Deviation, conformal, design_deviation, deviation, interval_entries
 from toolchain.estimate.stage import estimate_design
 from toolchain.network.reuse_factors import legal_reuse_factors
 from toolchain.results import Estimated
@@ -32,22 +37,57 @@ def design(layer: DesignLayer, tool: str) -> Design:
     return Design((layer,), tool, "io_parallel", "ultrascale_plus", 5.0)  # type: ignore[arg-type]
 
 
+def ever_finer(seed: int, shape: tuple[int, int], sparsity: float) -> Iterator[tuple[int, np.ndarray]]:
+    """(bits, the same real weights cut off at that many bits).
+
+    Rounded weights would not do: two that differ may be rounded to one finer word, and then share its product.
+    """
+    rng = np.random.default_rng(seed)
+    real = np.where(rng.random(shape) < sparsity, 0.0, rng.uniform(-1, 1, shape) * 0.99)
+    for bits in range(3, 15):
+        yield bits, np.trunc(real * 2 ** (bits - 1)).astype(np.int64)
+
+
 @settings(max_examples=30, deadline=None)
 @given(SEEDS, TOOLS, st.integers(1, 12), st.integers(1, 12), st.sampled_from([8, 12, 16]), st.floats(0, 0.9))
 def test_more_weight_bits_never_need_less(
     seed: int, tool: str, n_in: int, n_out: int, data: int, sparsity: float
 ) -> None:
-    """The same real weights on ever finer grids: no fewer digits, non-zero weights, multipliers, DSP blocks."""
-    rng = np.random.default_rng(seed)
-    real = np.where(rng.random((n_in, n_out)) < sparsity, 0.0, rng.uniform(-1, 1, (n_in, n_out)) * 0.99)
+    """No fewer digits, non-zero weights, multipliers, DSP blocks."""
     found = []
-    for bits in range(3, 13):
-        layer = dense(np.round(real * 2 ** (bits - 1)).astype(np.int64), bits, data)
+    for bits, weights in ever_finer(seed, (n_in, n_out), sparsity):
+        layer = dense(weights, bits, data)
         counts = kernel_counts(layer)
         dsp = estimate_design(design(layer, tool), FPGA).dsp.value
         found.append((counts.digits, counts.nonzeros, counts.multipliers, dsp))
     for figures in zip(*found, strict=True):
         assert list(figures) == sorted(figures)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    SEEDS, TOOLS, st.sampled_from(["7series", "ultrascale", "ultrascale_plus"]), st.booleans(), st.integers(1, 12),
+    st.integers(1, 12), st.integers(4, 18), st.data(),
+)  # fmt: skip
+def test_more_weight_bits_never_need_fewer_look_up_table_equivalents(
+    seed: int, tool: str, family: str, resource: bool, n_in: int, n_out: int, data: int, more: st.DataObject
+) -> None:
+    """Look-up tables and DSP blocks together, as the shipped prices have them.
+
+    Latency strategy at reuse factor 1: with more, a product of two digits that gets a third joins the shared
+    multipliers, and its own adder goes.
+    """
+    factor = more.draw(st.sampled_from(legal_reuse_factors(n_in, n_out))) if resource else 1
+    period, io_type = (
+        more.draw(st.sampled_from([2.5, 5.0, 10.0])),
+        more.draw(st.sampled_from(["io_parallel", "io_stream"])),
+    )
+    rounds, strategy = more.draw(st.booleans()), "resource" if resource else "latency"
+    found = []
+    for bits, weights in ever_finer(seed, (n_in, n_out), more.draw(st.floats(0, 0.9))):
+        layer = replace(dense(weights, bits, data, strategy, factor), accumulator_rounds=rounds)
+        found.append(lut_equivalents(Design((layer,), tool, io_type, family, period)))  # type: ignore[arg-type]
+    assert all(after >= before - 1e-6 for before, after in pairwise(found)), found
 
 
 @settings(max_examples=20, deadline=None)
@@ -100,6 +140,43 @@ def test_a_source_with_many_designs_does_not_outvote_the_others() -> None:
     many = [Deviation("grid", "B", "csynth", "ff", 0.0) for _ in range(900)]
     half = -np.log(interval_entries(few + many)["interval_csynth/ff/B"].spread[0])
     assert half == pytest.approx(1.0, abs=1e-3)
+
+
+def test_few_sources_make_a_wider_interval() -> None:
+    """The next source may be further off than all: of three, the worst does not cover 80 %."""
+    seen = [Deviation(f"s{place}", "A", "csynth", "lut", 0.1 * place) for place in range(1, 4)]
+    assert interval_entries(seen)["interval_csynth/lut/A"].spread[1] == pytest.approx(np.exp(0.3), abs=1e-3)
+    many = [Deviation(f"s{place}", "A", "csynth", "lut", 0.003 * place) for place in range(1, 101)]
+    assert interval_entries(many)["interval_csynth/lut/A"].spread[1] == pytest.approx(np.exp(0.243), abs=0.01)
+
+
+def test_of_a_rule_only_what_lies_beyond_its_layers_doubts_is_a_deviation() -> None:
+    found = Estimated(value=10, low=10, high=42)
+    assert design_deviation("dsp", "csynth", found, 18.0) == 0.0
+    assert design_deviation("dsp", "csynth", found, 85.0) == pytest.approx(np.log(2))
+    assert design_deviation("lut", "csynth", found, 18.0) > 0.0
+
+
+def test_unknown_designs_do_not_widen_the_grades_that_are_known() -> None:
+    known = [Deviation(f"s{place}", "A", "csynth", "lut", 0.1) for place in range(4)]
+    far = [Deviation("old", "doubted", "csynth", "lut", 4.0)]
+    entries = interval_entries(known + far)
+    assert entries["interval_csynth/lut/A"].spread[1] == pytest.approx(np.exp(0.1), abs=1e-3)
+    assert entries["interval_csynth/lut/doubted"].spread[1] > 50
+
+
+def test_what_was_never_calibrated_is_priced_by_construction_and_said() -> None:
+    layer = dense(np.full((8, 8), 11), 6, 16)
+    found = estimate_design(design(layer, "vitis"), FPGA, Coefficients({}))
+    assert found.lut.value > 8 * 7 * 16
+    assert found.grade == "D"
+    assert any("never calibrated" in line for line in found.layers[0].explanation)
+
+
+def test_a_scale_of_unknown_constants_may_take_a_dsp_block_for_each_word() -> None:
+    layer = DesignLayer("bn", "activation", 16, 16, 12, function="scale")
+    found = estimate_design(design(layer, "vitis"), FPGA)
+    assert (found.dsp.value, found.dsp.high) == (0, 12)
 
 
 def test_a_worse_grade_has_no_narrower_interval() -> None:

@@ -42,6 +42,30 @@ def test_the_estimate_moves_towards_the_reports(tmp_path: Path) -> None:
     assert abs(after - 3 * before) < abs(before - 3 * before)
 
 
+def whole(folder: Path, lut: int) -> Path:
+    """The report of the top function beside that of its convolution."""
+    report = folder / "top_prj" / "solution1" / "syn" / "report" / "top_csynth.xml"
+    report.write_text(CSYNTH.replace("9213", str(lut)))
+    return folder
+
+
+def test_intervals_are_made_of_own_designs_left_out_in_turn(tmp_path: Path) -> None:
+    """Five designs whose wholes lie 0.8 to 1.2 times around one value: the interval holds four of five of them."""
+    truths = [round(share * 3000) for share in (0.8, 0.9, 1.0, 1.1, 1.2)]
+    folders = [str(whole(synthesized(tmp_path / f"p{lut}", 2500), lut)) for lut in truths]
+    out = tmp_path / "own.json"
+    done = run_toolchain("calibrate", *folders, "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)["intervals"]
+    assert [name for name in made if "/lut/" in name]
+    shown = run_toolchain("estimate", str(write_directory(tmp_path / "new")), "--json", "--calibration", str(out))
+    lut = json.loads(shown.stdout)["estimate"]["lut"]
+    assert sum(lut["low"] <= truth <= lut["high"] for truth in truths) >= 4
+    few = run_toolchain("calibrate", *folders[:4], "--out", str(out), "--json")
+    assert json.loads(few.stdout)["intervals"] == []
+    assert "80 % intervals: those of the package are kept" in few.stderr
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}'])
 def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
     folder = write_directory(tmp_path / "d")

@@ -20,23 +20,32 @@ def calibrate(
     """Fit the estimator on your own synthesis reports; 'toolchain estimate --calibration FILE' uses the result."""
     from toolchain.errors import ProjectError
     from toolchain.estimate.calibration import fit
-    from toolchain.estimate.coefficients import shipped
+    from toolchain.estimate.coefficients import Coefficients, shipped
     from toolchain.estimate.directory.reader import read_directory
-    from toolchain.vendor.observations import observations
+    from toolchain.estimate.held_out import FEWEST_DESIGNS, own_intervals
+    from toolchain.vendor.observations import reported
     from toolchain.workspace import replace_file
 
-    layers, wholes = [], []
+    reports = []
     for folder in directories:
-        found, logic = observations(read_directory(folder))
-        sys.stderr.write(f"{folder}: {len(found)} layers with a report of their own\n")
-        layers += found
-        wholes += logic
+        one = reported(read_directory(folder))
+        of_whole = f", of the whole after {' and '.join(one.whole)}" if one.whole else ", no report of the whole"
+        sys.stderr.write(f"{folder}: {len(one.layers)} layers with a report of their own{of_whole}\n")
+        reports.append(one)
+    layers = [layer for report in reports for layer in report.layers]
     try:
-        fitted = fit(layers, shipped(), wholes)
+        fitted = fit(layers, shipped(), [whole for report in reports for whole in report.synthesized()])
     except ValueError as error:
         raise ProjectError(str(error), where="toolchain calibrate") from None
+    intervals = own_intervals(reports, shipped())
+    fitted = Coefficients({**fitted.entries, **intervals})
     replace_file(out, fitted.to_json().encode())
     changed = sorted(name for name, entry in fitted.entries.items() if shipped().entries.get(name) != entry)
     sys.stderr.write(f"wrote {out}; fitted anew: {', '.join(changed)}\n")
+    if not intervals:
+        sys.stderr.write(
+            f"80 % intervals: those of the package are kept; your own need {FEWEST_DESIGNS} designs of one grade with "
+            "a report of the whole\n"
+        )
     if as_json:
-        print_json({"file": str(out), "layers": len(layers), "fitted": changed})
+        print_json({"file": str(out), "layers": len(layers), "fitted": changed, "intervals": sorted(intervals)})

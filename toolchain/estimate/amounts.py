@@ -42,34 +42,46 @@ def regime(layer: DesignLayer) -> str:
 
 @dataclass(frozen=True)
 class Products:
-    """The products of a layer of constants: DSP blocks, how many are in DSP blocks, and the area of those in fabric."""
+    """The products of a layer of constants: DSP blocks, how many are in DSP blocks, and those in fabric.
+
+    A product in fabric has three digits or more, so two adders at least; ``fabric_area`` is what its partial products
+    (bits of one operand times bits of the other) are beyond those.
+    """
 
     dsp: float
     in_dsp: float
     fabric: float
-    fabric_area: float  # bits of one operand times bits of the other, summed
+    fabric_bits: float  # of two adders for each product in fabric
+    fabric_area: float
 
 
 def products(layer: DesignLayer, counts: Counts, family: str, tool: str) -> Products:
     """Where the tool builds each product; a forced product in fabric is built square (8 x 5 as 8 x 8).
 
-    With a reuse factor only as many are built as the tool allows at once.
+    With a reuse factor only as many are built as the tool allows at once; each must hold the widest it serves.
     """
-    dsp = in_dsp = fabric = area = 0.0
     data = layer.data_width
-    for bits, number in counts.multiplier_widths:
-        forced = layer.binding == "dsp"
-        if forced or (layer.binding == "auto" and uses_dsp(data, bits)):
-            in_dsp += number
-            dsp += number * dsp_blocks(max(data, bits), min(data, bits), family)
+    blocks: list[tuple[int, int]] = []  # (DSP blocks of one product, how many)
+    fabric: list[tuple[int, int, int]] = []  # (bits of two adders, area beyond them, how many)
+    for bits, number in sorted(counts.multiplier_widths, reverse=True):
+        if layer.binding == "dsp" or (layer.binding == "auto" and uses_dsp(data, bits)):
+            blocks.append((dsp_blocks(max(data, bits), min(data, bits), family), number))
         else:
-            fabric += number
-            area += number * data * (max(bits, data) if layer.binding == "lut" else bits)
+            adders = 2 * (data + bits)
+            area = data * (max(bits, data) if layer.binding == "lut" else bits)
+            fabric.append((adders, max(0, area - adders), number))
+    limit = counts.multipliers
     if layer.reuse_factor > 1:
         limit = max(1, multiplier_limit(layer.reuse_factor, counts, tool))
-        dsp, in_dsp = dsp * min(1.0, limit / max(in_dsp, 1.0)), min(in_dsp, float(limit))
-        area, fabric = area * min(1.0, limit / max(fabric, 1.0)), min(fabric, float(limit))
-    return Products(dsp, in_dsp, fabric, area)
+    dsp = in_dsp = built = fabric_bits = fabric_area = 0
+    for size, number in blocks:  # the widest first
+        taken = min(number, limit - in_dsp)
+        in_dsp, dsp = in_dsp + taken, dsp + taken * size
+    for adders, area, number in fabric:
+        taken = min(number, limit - in_dsp - built)
+        built += taken
+        fabric_bits, fabric_area = fabric_bits + taken * adders, fabric_area + taken * area
+    return Products(dsp, in_dsp, built, fabric_bits, fabric_area)
 
 
 def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
@@ -96,8 +108,9 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     """``lut`` and ``ff`` of a layer whose weights are constants.
 
     lut: an adder has one look-up table for each bit of its wider operand (fixed) and a few more unless it is half of a
-    ternary one; a product in a DSP block has some around it, one in fabric takes its area; shared multipliers select.
-    ff: the words alive where the schedule cuts the sums.
+    ternary one; a product in a DSP block has some around it, one in fabric is two adders and what its area is beyond
+    them; products that wait for a shared multiplier are selected.
+    ff: the words alive where the schedule cuts the sums, and products that were rounded or saturated.
     """
     place = schedule(counts, layer, design)
     name = regime(layer)
@@ -105,18 +118,18 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     biases = min(layer.biases, counts.n_out)
     adders = counts.tree_adders + biases
     alone = name == "constant" and (place.chained or not place.paired)
-    waits = turns(layer, counts, design.tool) > 1
+    waiting = counts.multipliers - at_once(layer, counts, design.tool)
+    rounded = float(counts.nonzeros * layer.accumulator_width) if layer.accumulator_rounds else 0.0
     lut = Amounts(
         name,
         {
-            "adders": adders, "lone_adders": adders if alone else 0, "product_adders": counts.product_adders,
-            "products_in_dsp": made.in_dsp, "fabric_area": made.fabric_area,
-            "products_that_take_turns": counts.multipliers if waits else 0,
-            "rounded_bits": counts.nonzeros * layer.accumulator_width if layer.accumulator_rounds else 0,
+            "adders": adders, "lone_adders": adders if alone else 0,
+            "product_adders": counts.product_adders + 2 * made.fabric, "products_in_dsp": made.in_dsp,
+            "fabric_area": made.fabric_area, "products_that_take_turns": waiting, "rounded_bits": rounded,
         },
-        float(counts.tree_bits + counts.product_bits + biases * layer.accumulator_width),
+        float(counts.tree_bits + counts.product_bits + made.fabric_bits + biases * layer.accumulator_width),
     )  # fmt: skip
-    return {"lut": lut, "ff": Amounts(name, _registers(layer, counts, place, design))}
+    return {"lut": lut, "ff": Amounts(name, {**_registers(layer, counts, place, design), "rounded_bits": rounded})}
 
 
 def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> dict[str, float]:

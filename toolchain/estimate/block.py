@@ -81,19 +81,27 @@ def block_dsp(block: Block, layer: DesignLayer, design: Design) -> float:
     return float((block.multipliers - 1) * blocks(block.width) + blocks(block.top_bits))
 
 
-def block_amounts(block: Block, layer: DesignLayer) -> dict[str, Amounts]:
-    """``lut`` and ``ff`` of a layer in memory; widths scale what was measured at 16 bits."""
+def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str, Amounts]:
+    """``lut`` and ``ff`` of a layer in memory; widths scale what was measured at 16 bits.
+
+    In io_stream the words of the input are gathered in registers before the kernel is evaluated.
+    """
     number, outputs = block.multipliers, block.n_out
     data, held = layer.data_width / 16, max(layer.accumulator_width, 1) / 16
     few = block.width <= 6
+    rounded = float(number * layer.accumulator_width) if layer.accumulator_rounds else 0.0
+    window = float(layer.data_width * block.n_in) if design.io_type == "io_stream" else 0.0
     if block.factor <= block.n_in and block.factor < block.n_in * block.n_out:
         ways = min(block.factor, _MOST_WAYS) if block.factor < block.n_in else 1
         lut = {
             "one": 1.0, "inputs": block.n_in * data, "outputs": outputs * held,
             "input_multiplexers": number * multiplexer(ways) * data, "accumulators": number * held,
-            "rounded_bits": number * layer.accumulator_width if layer.accumulator_rounds else 0.0,
+            "rounded_bits": rounded,
         }  # fmt: skip
-        ff = {"one": 1.0, "outputs": outputs * held, "multipliers": number * held, "inputs": block.n_in * data}
+        ff = {
+            "one": 1.0, "outputs": outputs * held, "multipliers": number * held, "inputs": block.n_in * data,
+            "window_bits": window, "rounded_bits": rounded,
+        }  # fmt: skip
         return {"lut": Amounts("block_few_turns", lut), "ff": Amounts("block_few_turns", ff)}
     wide = block.selects_outputs
     lut = {
@@ -103,11 +111,14 @@ def block_amounts(block: Block, layer: DesignLayer) -> dict[str, Amounts]:
         "outputs_side": 0.0 if wide else outputs * held,
         "output_multiplexers": number * multiplexer(outputs) * held if wide else 0.0,
         "multipliers_side": 0.0 if wide else number * held,
-        "fabric_products": number * data if few else 0.0,
+        "fabric_products": 0.0 if block_dsp(block, layer, design) else number * data,
         "single": float(number == 1),
+        "rounded_bits": rounded,
     }
     ff = {
         "one": 1.0,
+        "rounded_bits": rounded,
+        "window_bits": window,
         "outputs": outputs * held,
         "outputs_side": 0.0 if wide else outputs * held,
         "multipliers_wide": number * held if wide and not few else 0.0,

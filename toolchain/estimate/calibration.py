@@ -19,26 +19,8 @@ from toolchain.estimate.coefficients import UNKNOWN_SPREAD, Coefficients, Entry
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.logic_synthesis import is_measured, logic_amounts
+from toolchain.estimate.priors import PRIORS, strength
 
-#: What a coefficient should be by construction; a tool's own are drawn to those of all tools together. An adder takes 0
-#: to 7 look-up tables beyond its bits (ternary or alone), a product in a DSP block 5 around it (printed in the
-#: reports), a bit that is alive at a cut is a register, a multiplexer is that of the operator library. Rounding
-#: accumulators have no prior: with six for each bit, designs of the resource strategy left out were 259 % off, not 8 %.
-_LOGIC = {"adders": 3.0, "lone_adders": 3.0, "product_adders": 6.0, "products_in_dsp": 5.0, "fabric_area": 1.0}
-_REGISTERS = {"cut_bits": 1.0, "chain_bits": 1.0, "window_bits": 1.0, "port_bits": 1.0}
-PRIORS: Mapping[str, Mapping[str, float]] = {
-    "constant/lut": _LOGIC,
-    "sequential/lut": {**_LOGIC, "lone_adders": 0.0, "products_that_take_turns": 7.0},
-    "registered/lut": _LOGIC,
-    "constant/ff": {**_REGISTERS, "product_bits": 0.5},
-    "sequential/ff": {**_REGISTERS, "waiting_bits": 1.0},
-    "registered/ff": {"products": 10.0, "outputs": 16.0, "port_bits": 1.0},
-    "block_few_turns/lut": {"input_multiplexers": 1.0, "accumulators": 23.0},
-    "block_few_turns/ff": {"multipliers": 16.0, "inputs": 16.0},
-    "activation/lut": {"compared_bits": 1.75, "rounded_bits": 2.0},
-    "activation/ff": {"registered_bits": 2.0},
-}
-_PRIOR_LAYERS = 2.0
 #: A spread from few designs is too narrow: with n residuals it is widened by 1 + 4 / n.
 _FEW = 4.0
 _LEAST_SPREAD = 0.01
@@ -171,7 +153,7 @@ def _solve(rows: Sequence[Row], terms: Sequence[str], prior: Mapping[str, float]
         for line, place in enumerate(drawn):
             column = scaled[:, place]
             used = column[column > 0]
-            size = math.sqrt(_PRIOR_LAYERS * float((used**2).mean())) if len(used) else 1e-6
+            size = math.sqrt(strength(terms[place]) * float((used**2).mean())) if len(used) else 1e-6
             pull[line, place], wanted[line] = size, size * prior[terms[place]]
         found = nonnegative_least_squares(np.vstack([scaled, pull]), np.concatenate([target * robust, wanted]))
         deviation = np.abs(matrix @ found - target) / (truth + _SMALL)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from toolchain.estimate.design import Design
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.price import Price
 from toolchain.estimate.totals import Priced
 from toolchain.target import Fpga
 
@@ -36,10 +37,15 @@ def confidence(design: Design, fpga: Fpga, priced: Priced) -> tuple[Literal["A",
     return _grade(design, priced), tuple(notes)
 
 
+def interval_kind(design: Design, grade: str) -> str:
+    """Whose deviations make the interval: those of designs of the same grade, or of others with a doubt."""
+    return "doubted" if any(layer.doubt for layer in design.layers) else grade
+
+
 def _grade(design: Design, priced: Priced) -> Literal["A", "B", "C", "D"]:
-    whole = max(sum(found.lut for _, found in priced), 1.0)
-    unknown = sum(found.lut for _, found in priced if found.measured == "none") / whole
-    foreign = sum(found.lut for _, found in priced if found.measured != "own") / whole
+    whole = max(sum(_size(layer, found) for layer, found in priced), 1.0)
+    unknown = sum(_size(layer, found) for layer, found in priced if found.measured == "none") / whole
+    foreign = sum(_size(layer, found) for layer, found in priced if found.measured != "own") / whole
     if unknown > _LARGE_PART or any(layer.doubt for layer, _ in priced):  # its share is not known either
         return "D"
     if unknown > _SMALL_PART or design.io_type == "io_stream":
@@ -51,3 +57,8 @@ def _grade(design: Design, priced: Priced) -> Literal["A", "B", "C", "D"]:
     ):
         return "B"
     return "A"
+
+
+def _size(layer: DesignLayer, found: Price) -> float:
+    """Look-up tables; of a layer never measured at least one for each bit it puts out, else none would not count."""
+    return max(found.lut, float(layer.words * layer.result_width)) if found.measured == "none" else found.lut

@@ -93,12 +93,12 @@ def _product_adders(
 ) -> tuple[int, int]:
     """(adders, their bits) of two-digit products and of negated powers of two, shared on each input.
 
-    ``-(2**a + 2**b)`` needs a negation as well; ``2**a - 2**b`` and its negative are one subtraction.
+    ``-(2**a + 2**b)`` needs a negation as well; ``2**a - 2**b`` and its negative are one subtraction (so is -3: 1 - 4).
     """
     pair = first & (digits == 2)
     odd = np.abs(ordered) // np.maximum(np.abs(ordered) & -np.abs(ordered), 1)
     length = _length(odd)
-    both = (odd == (1 << np.maximum(length - 1, 0)) + 1) & (ordered < 0)
+    both = (odd == (1 << np.maximum(length - 1, 0)) + 1) & (odd > 3) & (ordered < 0)
     number = np.where(pair, 1 + both, 0)
     negated = int((first & (digits == 1) & (ordered < 0)).sum())
     bits = int((number * (operands.data_width + length)).sum()) + negated * (operands.data_width + 1)

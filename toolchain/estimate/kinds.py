@@ -18,7 +18,7 @@ def layer_amounts(layer: DesignLayer, design: Design, counts: Counts | None = No
         if layer.strategy == "distributed_arithmetic":
             return {}
         if regime(layer) == "block":
-            return block_amounts(block_of(layer), layer)
+            return block_amounts(block_of(layer), layer, design)
         if layer.weights is None:
             return {}
         return constant_amounts(layer, counts or kernel_counts(layer), design)

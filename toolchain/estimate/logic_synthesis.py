@@ -26,9 +26,9 @@ _RATIOS = {
 
 
 def after_logic_synthesis(
-    design: Design, found: Mapping[str, Estimated], coefficients: Coefficients, grade: str
+    design: Design, found: Mapping[str, Estimated], coefficients: Coefficients, kind: str
 ) -> dict[str, Estimated]:
-    """dsp, bram_18k, lut, ff after logic synthesis, from those of C synthesis; ``grade`` is that of the latter."""
+    """dsp, bram_18k, lut, ff after logic synthesis, from those of C synthesis, widened by what ``kind`` deviates."""
     kernels = [layer for layer in design.layers if layer.weights is not None or layer.kernel_shape is not None]
     memory = any(layer.kind == "recurrent" or regime(layer) == "block" for layer in kernels)
     ratios = _RATIOS["memory" if memory else "logic"]
@@ -38,7 +38,7 @@ def after_logic_synthesis(
             priced = figure(name, amounts, "any", coefficients)
             low, high = priced.spread
             later[name] = _rounded(priced.value, priced.value * low, priced.value * high)
-    kind = "dense_in_memory" if is_measured(design) else grade
+    kind = "dense_in_memory" if is_measured(design) else kind
     return {
         name: united(one, conformal(one, name, "logic_synthesis", kind, coefficients)) for name, one in later.items()
     }  # fmt: skip

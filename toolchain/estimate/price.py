@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolchain.estimate.amounts import Amounts
-from toolchain.estimate.coefficients import UNKNOWN_SPREAD, Coefficients
+from toolchain.estimate.coefficients import UNKNOWN_SPREAD, Coefficients, Entry
+from toolchain.estimate.priors import PRIORS
 
 Spread = tuple[float, float]
 EXACT: Spread = (1.0, 1.0)
@@ -33,6 +34,7 @@ class Price:
     notes: tuple[str, ...] = ()
     measured: str = "own"
     least_latency_cycles: float | None = None  # where it depends on the data; else None
+    more_dsp: float = 0.0  # blocks that products by unknown constants may take beyond ``dsp``
 
     def of(self, figure: str) -> Spread:
         return self.spread.get(figure, EXACT)
@@ -49,10 +51,10 @@ class Figure:
 
 
 def figure(name: str, amounts: Amounts, tool: str, coefficients: Coefficients) -> Figure:
-    """Amounts times coefficients. Without any entry only what needs no fit is counted, and half to twice is said."""
+    """Amounts times coefficients. Without any entry these are what they should be by construction, half to twice."""
     entry, own = coefficients.find(amounts.regime, name, tool)
     if entry is None:
-        return Figure(amounts.fixed, UNKNOWN_SPREAD, "none", f"{name}: {amounts.fixed:g}, never calibrated")
+        entry = Entry(PRIORS.get(f"{amounts.regime}/{name}", {}), UNKNOWN_SPREAD, 0, ())
     parts = {term: entry.terms.get(term, 0.0) * amount for term, amount in amounts.terms.items() if amount}
     value = max(0.0, amounts.fixed + sum(parts.values()))
     shown = [f"{amounts.fixed:.0f} bits of adders"] if amounts.fixed else []
@@ -64,7 +66,7 @@ def figure(name: str, amounts: Amounts, tool: str, coefficients: Coefficients) -
     spread = entry.spread if own else widened(entry.spread, _FOREIGN)
     if unseen:
         spread = widened((min(spread[0], 0.8), max(spread[1], 1.25)), _FOREIGN)
-    line = f"{name} {value:.0f} = " + (" + ".join(shown) or "0")
+    line = f"{name} {value:.0f} = " + (" + ".join(shown) or "0") + ("" if entry.layers else ", never calibrated")
     evidence = entry.evidence
     return Figure(value, spread, evidence if (own and not unseen) or evidence == "none" else "foreign", line)
 

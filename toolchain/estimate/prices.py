@@ -33,6 +33,8 @@ _DOUBTED = {
     **_NO_REPORT, "dsp": (0.1, 2.0), "bram_18k": (0.1, 3.0), "latency_cycles": (0.3, 3.0),
     "initiation_interval": (0.3, 3.0),
 }  # fmt: skip
+#: Bits of both operands up to which a product is in fabric.
+_ALWAYS_IN_FABRIC = 9
 #: Logic of one FIFO in io_stream (three Vivado designs: 50 and 33; one Vitis design with wide ones: 61 and 126).
 _FIFO_LUT, _FIFO_FF = {"vivado": 50.0, "vitis": 60.0}, {"vivado": 33.0, "vitis": 125.0}
 
@@ -101,8 +103,14 @@ def _activation(layer: DesignLayer, design: Design, coefficients: Coefficients) 
     measured = "own" if layer.function in ("relu", "linear", "") else "foreign"
     spread = {"lut": lut.spread, "ff": ff.spread, "latency_cycles": (0.5, 1.5)}
     lines = (f"{number} words from {layer.data_width} to {layer.result_width} bits at once", lut.line, ff.line)
-    notes = () if measured == "own" else (f"{layer.function}: priced like ReLU, few reports have it",)
-    return Price(multipliers, 0, lut.value, ff.value, cycles, interval, spread, lines, notes, measured)
+    notes = () if measured == "own" else (f"{layer.function}: few reports have it",)
+    more = 0
+    if layer.function == "scale" and layer.data_width > _ALWAYS_IN_FABRIC:
+        more = number
+        notes = (*notes, f"the constants are not known: up to {more} products may take a DSP block each")
+    return Price(
+        multipliers, 0, lut.value, ff.value, cycles, interval, spread, lines, notes, measured, more_dsp=float(more)
+    )
 
 
 def _softmax(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:

@@ -15,6 +15,8 @@ from toolchain.estimate.schedule import LEVEL_NS, PRODUCT_NS, UNCERTAINTY
 
 #: Functions that only move or select words.
 WIRING = ("concatenate", "transpose", "permute", "clone", "repack", "reshape", "flatten", "crop")
+#: Activations that only compare, select or scale by a word that is not here.
+_COMPARED = ("relu", "linear", "scale", "")
 #: Softmax: cycles beyond its trees, for its two tables.
 _SOFTMAX_TABLES = {"vitis": 4.0, "vivado": 1.0}
 #: Softmax trees and products are cut more often than the delays say (six Vitis designs).
@@ -34,15 +36,23 @@ def period_ns(design: Design) -> float:
 
 
 def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
-    """A comparison for each word; rounding and clipping where the result asks for it; registers at a fast clock."""
+    """A comparison for each word; rounding and clipping where the result asks for it; registers at a fast clock.
+
+    Functions of a slope (hard_tanh, leaky_relu, …) have a product by a constant, an addition and a second comparison.
+    """
     number = lanes(layer, design)
     rounded = number * layer.result_width if layer.result_rounds else 0
     stream = 1.0 if design.io_type == "io_stream" else 0.0
     registers = float(number * layer.data_width * activation_cycles(design))
-    lut = {"compared_bits": float(number * layer.data_width), "rounded_bits": float(rounded), "stream": stream}
+    sloped = number * layer.data_width if layer.function not in _COMPARED else 0
+    lut = {
+        "compared_bits": float(number * layer.data_width), "rounded_bits": float(rounded), "stream": stream,
+        "function_bits": float(sloped),
+    }  # fmt: skip
+    ff = {"registered_bits": 0.0 if stream else registers}
     return {
         "lut": Amounts("activation", lut),
-        "ff": Amounts("activation", {"registered_bits": 0.0 if stream else registers, "stream": stream}),
+        "ff": Amounts("activation", {**ff, "stream": stream, "function_bits": float(sloped)}),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolchain.estimate import totals
 from toolchain.estimate.coefficients import Coefficients, shipped
-from toolchain.estimate.confidence import confidence
+from toolchain.estimate.confidence import confidence, interval_kind
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.from_network import design_of
 from toolchain.estimate.intervals import conformal, united
@@ -38,8 +38,9 @@ def estimate_design(
     grade, notes = confidence(design, fpga, priced)
     found = {name: totals.resource(priced, name) for name in RESOURCES}
     found |= {"latency_cycles": totals.latency(design, priced), "initiation_interval": totals.interval(design, priced)}
-    found = {name: _covering(name, one, grade, used) for name, one in found.items()}
-    later = after_logic_synthesis(design, found, used, grade)
+    kind = interval_kind(design, grade)
+    found = {name: _covering(name, one, kind, used) for name, one in found.items()}
+    later = after_logic_synthesis(design, found, used, kind)
     held = {"dsp": fpga.dsp, "bram_18k": fpga.bram_18k, "lut": fpga.lut, "ff": fpga.ff}
     shown = later if stage == "logic_synthesis" else {name: found[name] for name in RESOURCES}
     share = {name: shown[name].value / number for name, number in held.items() if number}
@@ -55,15 +56,15 @@ def estimate_design(
     )  # fmt: skip
 
 
-def _covering(name: str, found: Estimated, grade: str, used: Coefficients) -> Estimated:
+def _covering(name: str, found: Estimated, kind: str, used: Coefficients) -> Estimated:
     """The interval of held-out designs of this grade; beside it that of the layers, where these know of a doubt.
 
-    DSP, memory and initiation interval are rules: what may break one stands with the layer.
+    DSP, memory and initiation interval are rules: what may break one stands with the layer. So does how far the logic
+    of a kind of layer is known that few reports have (grades B to D).
     """
-    wider = conformal(found, name, "csynth", grade, used)
-    if wider is not None and grade != "D" and name in ("lut", "ff", "latency_cycles"):
-        return wider
-    return united(found, wider)
+    wider = conformal(found, name, "csynth", kind, used)
+    alone = {"A": ("lut", "ff", "latency_cycles"), "B": ("latency_cycles",), "C": ("latency_cycles",)}.get(kind, ())
+    return wider if wider is not None and name in alone else united(found, wider)
 
 
 def _layer(layer: DesignLayer, found: Price) -> LayerEstimate:

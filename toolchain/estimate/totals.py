@@ -21,7 +21,8 @@ def resource(priced: Priced, name: str) -> Estimated:
         deviations = [abs(found.of(name)[side] - 1) * getattr(found, name) for _, found in priced]
         common, independent = sum(deviations), math.sqrt(sum(d * d for d in deviations))
         ends.append((common + independent) / 2)
-    low, high = max(0.0, value - ends[0]), value + ends[1]
+    unknown = sum(found.more_dsp for _, found in priced) if name == "dsp" else 0.0
+    low, high = max(0.0, value - ends[0]), value + ends[1] + unknown
     return Estimated(value=round(value), low=math.floor(low), high=math.ceil(high))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from toolchain.errors import ExternalToolError
-from toolchain.estimate.calibration import Observation, SynthesizedDesign
+from toolchain.estimate.calibration import Observation
 from toolchain.estimate.directory.reader import Found
+from toolchain.estimate.held_out import ReportedDesign
 from toolchain.vendor.reports import SynthesisReport, read_csynth, read_utilization
 
 
-def observations(found: Found) -> tuple[list[Observation], list[SynthesizedDesign]]:
-    """Every layer of a directory whose module has a report of its own, and the whole if logic synthesis was run.
+def reported(found: Found) -> ReportedDesign:
+    """Every layer of a directory whose module has a report of its own, and the whole after each stage that was run.
 
     Raises ExternalToolError when the project was not synthesized, or when no module's report is known to be a layer's.
     """
@@ -29,11 +30,23 @@ def observations(found: Found) -> tuple[list[Observation], list[SynthesizedDesig
             f"{len(modules)} reports of modules, none of them a layer's", where=source,
             allowed="a project of hls4ml with *_prj/solution1/syn/report/*_csynth.xml", hint="toolchain synth DIR",
         )  # fmt: skip
+    whole = {}
+    for report in modules:
+        if report.top == found.project.top.stem:
+            whole["csynth"] = _figures(report)
     utilization = folder / "vivado_synth.rpt"
-    if not utilization.is_file():
-        return layers, []
-    whole = read_utilization(utilization)
-    return layers, [SynthesizedDesign(found.design, {"lut": float(whole.lut), "ff": float(whole.ff)}, source)]
+    if utilization.is_file():
+        whole["logic_synthesis"] = _figures(read_utilization(utilization))
+    return ReportedDesign(found.design, found.fpga, tuple(layers), whole, source)
+
+
+def _figures(report: SynthesisReport) -> dict[str, float]:
+    """What the report has of the estimator's figures."""
+    given = {
+        "dsp": report.dsp, "bram_18k": report.bram_18k, "lut": report.lut, "ff": report.ff,
+        "latency_cycles": report.latency_max_cycles, "initiation_interval": report.initiation_interval_max,
+    }  # fmt: skip
+    return {name: float(value) for name, value in given.items() if value is not None}
 
 
 def _report_of(config: str, modules: list[SynthesisReport]) -> SynthesisReport | None:

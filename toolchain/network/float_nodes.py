@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from toolchain.network import nodes
 from toolchain.network.arithmetic import crop, zero_pad
@@ -209,12 +211,35 @@ def _multiplier(node: Linear) -> Callable[[Values, Values], Values]:
         return total
 
     def full(x: Values, kernel: Values) -> Values:
-        patches = np.empty((len(x), *places, *window, x.shape[-1]), dtype=x.dtype)
-        for tap, part in taps(x):
-            patches.reshape(len(x), *places, -1, x.shape[-1])[..., np.ravel_multi_index(tap, window), :] = part
+        if node.dilation[-1] == 1:
+            patches = _runs(node, x)
+        else:
+            patches = np.empty((len(x), *places, math.prod(window), x.shape[-1]), dtype=x.dtype)
+            for tap, part in taps(x):
+                patches[..., np.ravel_multi_index(tap, window), :] = part
         return _matmul(patches.reshape(len(x), *places, -1), kernel.reshape(-1, kernel.shape[-1]))
 
     return depthwise if isinstance(node, nodes.DepthwiseConvolution) else full
+
+
+def _runs(node: nodes.Convolution, x: Values) -> Values:
+    """The window's values for each place; those along the last window axis lie side by side and are copied at once."""
+    padded = zero_pad(x, ((0, 0), *node.padding, (0, 0))) if any(map(any, node.padding)) else x
+    padded = np.ascontiguousarray(padded)
+    *outer, length = node.kernel.shape[: len(node.strides)]
+    *rows, columns = node.shape[:-1]
+    run, step = length * x.shape[-1], padded.strides[-2] * node.strides[-1]
+    if (columns - 1) * node.strides[-1] + length > padded.shape[-2]:
+        raise ValueError(f"{node.name!r}: the last window does not end inside the padded input {padded.shape[1:]}")
+    patches = np.empty((len(x), *rows, columns, math.prod(outer), run), dtype=x.dtype)
+    for number, tap in enumerate(np.ndindex(*outer)):
+        starts = [t * d for t, d in zip(tap, node.dilation, strict=False)]
+        cuts = [slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, node.strides, rows, strict=False)]
+        part = padded[(slice(None), *cuts)]
+        patches[..., number, :] = as_strided(
+            part, (*part.shape[:-2], columns, run), (*part.strides[:-2], step, part.strides[-1]), writeable=False
+        )
+    return patches
 
 
 def _matmul(x: Values, kernel: Values) -> Values:

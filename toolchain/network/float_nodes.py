@@ -222,7 +222,7 @@ def _multiplier(node: Linear) -> Callable[[Values, Values], Values]:
     return depthwise if isinstance(node, nodes.DepthwiseConvolution) else full
 
 
-def _runs(node: nodes.Convolution, x: Values) -> Values:
+def _runs(node: nodes.Convolution | nodes.DepthwiseConvolution, x: Values) -> Values:
     """The window's values for each place; those along the last window axis lie side by side and are copied at once."""
     padded = zero_pad(x, ((0, 0), *node.padding, (0, 0))) if any(map(any, node.padding)) else x
     padded = np.ascontiguousarray(padded)

@@ -28,6 +28,7 @@ from toolchain.results import (
     DataResult,
     DeviceResult,
     EstimateResult,
+    EthosUResult,
     HlsResult,
     Job,
     ModelResult,
@@ -51,7 +52,7 @@ _KERAS = ("tensorflow", "tf-keras", "keras", "numpy")
 _PRUNE = (*_KERAS, "tensorflow-model-optimization")
 _QUANTIZE = (*_KERAS, "qkeras")
 _HLS = ("hls4ml", "da4ml", "numpy")
-_ARM = ("numpy", "tflite-micro", "ethos-u-vela")
+_ARM = ("numpy", "tflite-micro")
 
 Result = TypeVar("Result", bound=StageResult)
 
@@ -146,6 +147,7 @@ def _run_stages(outcome: Outcome) -> None:
         tflite = _tflite(outcome, data, pruned, quantized)
         _verify_on_arm(outcome, data, tflite)
         _run_on_device(outcome, data, tflite)
+        _report_ethos_u(outcome, tflite)
     if "report" in wanted:
         _report(outcome)
 
@@ -376,6 +378,21 @@ def _run_on_device(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> 
     with _may_fail(outcome, "device", "not run on the board"):
         result = _stage(outcome, "device", DeviceResult, depends, (), lambda _: run_on_device(data, tflite, target))
         outcome.problems.extend(problems(result))
+
+
+def _report_ethos_u(outcome: Outcome, tflite: TfliteResult) -> None:
+    """What Vela makes of the int8 artefact, where the target has an Ethos-U; nobody has to have Vela."""
+    from toolchain.arm.ethos_u import has_ethos_u, report_ethos_u
+
+    arm = outcome.request.target.arm
+    if arm is None or not has_ethos_u(arm) or not _can_run(outcome, tflite, "ethos_u", False):
+        return
+    depends = {"tflite": outcome.keys["tflite"], "npu": arm.npu}
+    try:
+        _stage(outcome, "ethos_u", EthosUResult, depends, ("ethos-u-vela",), lambda _: report_ethos_u(tflite, arm))
+    except ExternalToolError as error:
+        why = f"{error.where} {error.problem}" + (f"; {error.hint}" if error.hint else "")
+        outcome.skipped["ethos_u"] = f"not compiled for {arm.npu}: {why}"
 
 
 def _can_run(outcome: Outcome, tflite: TfliteResult, name: str, asked: bool) -> bool:

@@ -450,3 +450,22 @@ class DeviceResult(StageResult):
     p99_us: float
     remarks: tuple[str, ...] = ()
     measured: str  # ISO 8601, UTC
+
+
+class EthosUResult(StageResult):
+    """What Arm's compiler Vela says of the int8 file on an Ethos-U: its own model, no measurement."""
+
+    vela_version: str
+    accelerator: str
+    system_config: str  # Vela's own memories and clock, by name
+    memory_mode: str
+    clock_hz: float
+    npu_operators: int
+    cpu_operators: int  # left to the core beside it
+    on_cpu: tuple[str, ...] = ()  # which, with the name of their result
+    macs: int
+    cycles: int  # of the NPU, as Vela estimates them
+    sram_bytes: int
+    dram_bytes: int
+    flash_bytes: int
+    encoded_weight_bytes: int

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from report_cases import build_results
 
-from toolchain.report.arm import arm_lines, device_lines
+from toolchain.report.arm import arm_lines, device_lines, ethos_u_statement
 from toolchain.report.assemble import assemble
 from toolchain.report.figures import Figures
 from toolchain.report.html import render
 from toolchain.report.measure import agreements
-from toolchain.results import ArmResult, ArmRun, DeviceResult
+from toolchain.results import ArmResult, ArmRun, DeviceResult, EthosUResult
 
 
 def arm_result() -> ArmResult:
@@ -85,3 +85,18 @@ def test_lines_on_a_terminal() -> None:
     assert "3 of 1,009 words not as predicted" in lines[1]
     assert "generated C on Cortex-M3: 2,000 bytes" in lines[2]
     assert lines[-1] == "not verified: TFLite Micro: is not installed"
+
+
+def test_velas_account_stands_on_the_page_as_its_own() -> None:
+    found = EthosUResult(
+        vela_version="5.2.0", accelerator="Ethos_U55_128", system_config="Ethos_U55_High_End_Embedded",
+        memory_mode="Shared_Sram", clock_hz=5e8, npu_operators=22, cpu_operators=2, on_cpu=("CAST (sigmoid/word)",),
+        macs=1234, cycles=2640, sram_bytes=304, dram_bytes=0, flash_bytes=784, encoded_weight_bytes=256,
+    )  # fmt: skip
+    report = assemble(replace(build_results(), ethos_u=found))
+    page = render(report, Figures((), None))
+    for text in ("22 operators on the NPU, 2 left to the core (CAST (sigmoid/word))", "304 bytes of SRAM, 784 of flash",
+                 "2,640 cycles an inference as Vela estimates them"):  # fmt: skip
+        assert text in page, text
+    assert "DRAM" not in ethos_u_statement(found)
+    assert assemble(build_results()).ethos_u is None

@@ -125,7 +125,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         document: dict[str, Any] = outcome.report.model_dump(mode="json")
         return document
     name = outcome.request.until
-    runs = {name: outcome.results[name] for name in ("arm", "device") if name in outcome.results}
+    runs = {name: outcome.results[name] for name in ("arm", "device", "ethos_u") if name in outcome.results}
     return {
         **{name: result.model_dump(mode="json") for name, result in runs.items()},
         "stage": name,

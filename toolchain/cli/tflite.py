@@ -71,8 +71,8 @@ def print_note(text: str) -> None:
 
 
 def _say_arm(outcome: Outcome) -> None:
-    from toolchain.report.arm import arm_lines, device_lines
-    from toolchain.results import ArmResult, DeviceResult, TfliteResult
+    from toolchain.report.arm import arm_lines, device_lines, ethos_u_statement
+    from toolchain.results import ArmResult, DeviceResult, EthosUResult, TfliteResult
 
     written = outcome.get("tflite", TfliteResult)
     for file in written.files if written else ():
@@ -81,3 +81,6 @@ def _say_arm(outcome: Outcome) -> None:
     board = outcome.get("device", DeviceResult)
     for line in (*(arm_lines(found) if found else ()), *(device_lines(board) if board else ())):
         sys.stderr.write(line + "\n")
+    npu = outcome.get("ethos_u", EthosUResult)
+    if npu:
+        sys.stderr.write(ethos_u_statement(npu) + "\n")

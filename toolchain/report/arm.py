@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from toolchain.report.numerals import percent
-from toolchain.report.schema import DeviceMeasurement
-from toolchain.results import ArmResult, ArmRun, DeviceResult
+from toolchain.report.schema import DeviceMeasurement, EthosU
+from toolchain.results import ArmResult, ArmRun, DeviceResult, EthosUResult
 
 KERNELS = {
     "default": "XNNPACK",
@@ -36,6 +36,18 @@ def device_times(found: DeviceResult | DeviceMeasurement) -> str:
     return (
         f"p50 {found.p50_us:,.1f} µs, p99 {found.p99_us:,.1f} µs of {found.invocations:,} invocations of one sample "
         f"(default kernels, one thread, called from Python {found.python}; {found.measured})"
+    )
+
+
+def ethos_u_statement(found: EthosUResult | EthosU) -> str:
+    """Vela's account in one sentence."""
+    rest = f" ({', '.join(found.on_cpu)})" if found.on_cpu else ""
+    memory = [f"{found.sram_bytes:,} bytes of SRAM", f"{found.flash_bytes:,} of flash"]
+    memory += [f"{found.dram_bytes:,} of DRAM"] if found.dram_bytes else []
+    return (
+        f"{found.accelerator}, by Vela {found.vela_version}: {found.npu_operators} operators on the NPU, "
+        f"{found.cpu_operators} left to the core{rest}; {', '.join(memory)}; {found.cycles:,} cycles an inference as "
+        f"Vela estimates them with its configuration {found.system_config}, {found.memory_mode}"
     )
 
 

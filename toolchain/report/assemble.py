@@ -16,6 +16,7 @@ from toolchain.report.schema import (
     DataSummary,
     DeviceMeasurement,
     Estimate,
+    EthosU,
     PrunedLayer,
     Pruning,
     Report,
@@ -31,6 +32,7 @@ from toolchain.results import (
     DataResult,
     DeviceResult,
     EstimateResult,
+    EthosUResult,
     HlsResult,
     Interval,
     LayerWeights,
@@ -67,6 +69,7 @@ class BuildResults:
     tflite: TfliteResult | None = None
     arm: ArmResult | None = None
     device: DeviceResult | None = None
+    ethos_u: EthosUResult | None = None
     agreements: tuple[Agreement, ...] = ()
     accuracies: dict[str, Interval] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
@@ -104,6 +107,7 @@ def assemble(results: BuildResults) -> Report:
         arm=_arm(results.arm),
         arm_not_run=_arm_not_run(results),
         device=_device(results.device),
+        ethos_u=_ethos_u(results.ethos_u),
         agreement=results.agreements,
         budget=_budget(results),
         stages=results.stages,
@@ -209,6 +213,12 @@ def _device(found: DeviceResult | None) -> DeviceMeasurement | None:
     if found is None:
         return None
     return DeviceMeasurement(**{name: getattr(found, name) for name in DeviceMeasurement.model_fields})
+
+
+def _ethos_u(found: EthosUResult | None) -> EthosU | None:
+    if found is None:
+        return None
+    return EthosU(**{name: getattr(found, name) for name in EthosU.model_fields})
 
 
 def _arm_not_run(results: BuildResults) -> str:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from toolchain.report import numerals, plots, statements
-from toolchain.report.arm import device_times, run_statement, run_title
+from toolchain.report.arm import device_times, ethos_u_statement, run_statement, run_title
 from toolchain.report.figures import Figures
 from toolchain.report.mismatches import mismatches
 from toolchain.report.schema import Report
@@ -41,6 +41,7 @@ def render(report: Report, figures: Figures) -> str:
         resources=statements.RESOURCES,
         run_title=run_title,
         device_times=device_times,
+        ethos_u_statement=ethos_u_statement,
         run_statement=run_statement,
         plots=plots,
         mismatches=mismatches,

@@ -127,6 +127,25 @@ class DeviceMeasurement(Record):
     measured: str = Field(description="when: ISO 8601, UTC")
 
 
+class EthosU(Record):
+    """What Arm's compiler Vela says of the int8 artefact on the target's Ethos-U: its own model, no measurement."""
+
+    vela_version: str = Field(description="version of Vela")
+    accelerator: str = Field(description="the processor, as Vela names it")
+    system_config: str = Field(description="Vela's configuration of memories and clock")
+    memory_mode: str = Field(description="Vela's memory mode")
+    clock_hz: float = Field(description="clock of that configuration")
+    npu_operators: int = Field(description="operators that run on the Ethos-U")
+    cpu_operators: int = Field(description="operators that are left to the core beside it")
+    on_cpu: tuple[str, ...] = Field(description="which those are")
+    macs: int = Field(description="multiplications of one inference")
+    cycles: int = Field(description="cycles of one inference, as Vela estimates them")
+    sram_bytes: int = Field(description="SRAM in use")
+    dram_bytes: int = Field(description="DRAM in use")
+    flash_bytes: int = Field(description="flash in use")
+    encoded_weight_bytes: int = Field(description="weights as the Ethos-U reads them")
+
+
 class Budget(Record):
     """The project's upper bounds and the device's size."""
 
@@ -191,6 +210,7 @@ class Report(Record):
     arm: ArmVerification | None = Field(description="the runs on ARM code; null when there were none: arm_not_run")
     arm_not_run: str = Field(description="why nothing was run on ARM code; empty when it was")
     device: DeviceMeasurement | None = Field(description="the run on a real board; null when there was none")
+    ethos_u: EthosU | None = Field(description="the int8 artefact on the target's Ethos-U; null without one or Vela")
     agreement: tuple[Agreement, ...] = Field(description="FPGA, ARM and QKeras against one another on the test part")
     budget: Budget = Field(description="what must not be exceeded")
     stages: tuple[Stage, ...] = Field(description="the stages of the run that wrote this report, in order")

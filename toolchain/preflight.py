@@ -26,7 +26,8 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
     from toolchain.prune.preflight import check as check_prune
 
     problems: list[ToolchainError] = [*_folder(project_folder)]
-    problems += check_data(project.data, project_folder)
+    data_problems = check_data(project.data, project_folder)
+    problems += data_problems
     model_problems = check_model(project.model, project_folder)
     problems += model_problems or check_prune(project.prune, kernel_names(project.model, project_folder))
     if project.quantize.final_softmax and not ends_in_softmax(project.model, project_folder):
@@ -35,6 +36,8 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
                 "the model does not end in a softmax", where="[quantize] final_softmax", allowed="final_softmax = false"
             )
         )
+    if not data_problems and not model_problems:
+        problems += input_problems(project, project_folder)
     if target is not None and target.fpga is not None:
         try:
             chosen_part(project.hls, target.fpga)
@@ -60,6 +63,19 @@ def check_device(target: Target) -> None:
         )
     if shutil.which("ssh") is None:
         raise ExternalToolError("is missing", where="ssh", hint="apt-get install openssh-client")
+
+
+def input_problems(project: Project, project_folder: Path) -> list[ToolchainError]:
+    """Whether the data have what each input of the model reads, by name; shapes are compared when data are loaded."""
+    from toolchain.data.ports import names_problem
+    from toolchain.data.preflight import input_names as given_names
+    from toolchain.model.preflight import input_names as taken_names
+
+    taken, given = taken_names(project.model, project_folder), given_names(project.data, project_folder)
+    if not taken or given is None:
+        return []
+    problem = names_problem(taken, given, f"[model] file: {project_folder / project.model.file}")
+    return [problem] if problem else []
 
 
 def chosen_part(section: HlsSection, fpga: Fpga) -> Fpga:

@@ -45,6 +45,9 @@ class DataSection(Section):
     target_columns: tuple[str, ...] = Field(
         (), description="regression and classification of a table: what is predicted; the other numbers are the inputs"
     )
+    inputs: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="of a table: the columns of each input of a model of several"
+    )
     time_column: str = Field(
         "", description="of a table; default: the one named start_ms, timestamp, datetime, date or time"
     )

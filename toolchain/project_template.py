@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -20,17 +22,30 @@ _HEAD = """\
 """
 
 
-def create(name: str, folder: Path, model: str, data: str, predict: tuple[str, ...] = ()) -> Path:
-    """Write ``folder/name/project.toml`` and return its path. ``predict``: columns of a table that are the targets.
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table: the ``targets``, and those that each of several inputs of the model reads."""
+
+    targets: tuple[str, ...] = ()
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def create(name: str, folder: Path, model: str, data: str, columns: Columns = Columns()) -> Path:
+    """Write ``folder/name/project.toml`` and return its path.
 
     Raises ProjectError for a name that is not allowed, a file that exists, a folder that cannot be written;
-    DataSourceError for a table that cannot be read or has no such column.
+    DataSourceError for a table that cannot be read or has no such column; UnsupportedModelError for a model of several
+    inputs that the data do not name.
     """
-    table = _starting_table(name, model, data, predict)
+    table = _starting_table(name, model, data, columns)
     try:
-        Project.model_validate(table)
+        project = Project.model_validate(table)
     except ValidationError as error:
         raise PreflightError(explain(Project, error, f"toolchain init {name}")) from None
+    from toolchain.preflight import input_problems
+
+    for problem in input_problems(project, folder):
+        raise problem
     file = folder / name / "project.toml"
     if file.exists():
         raise ProjectError("is there already; it was left as it is", where=str(file))
@@ -43,7 +58,7 @@ def create(name: str, folder: Path, model: str, data: str, predict: tuple[str, .
     return file
 
 
-def _starting_table(name: str, model: str, data: str, predict: tuple[str, ...]) -> dict[str, Any]:
+def _starting_table(name: str, model: str, data: str, columns: Columns) -> dict[str, Any]:
     table: dict[str, Any] = {"name": name, "data": {}, "model": {}}
     if model:
         table["model"]["file"] = str(Path(model).resolve())
@@ -51,26 +66,33 @@ def _starting_table(name: str, model: str, data: str, predict: tuple[str, ...]) 
     else:
         table["model"]["architecture"] = "btc_mlp" if data else "spx_cnn"
     if data:
-        table["data"] = _data_table(Path(data).resolve(), predict)
-    elif predict:
-        raise ProjectError("names columns of a table", where="--predict", hint="--data FILE.csv or FILE.parquet")
+        table["data"] = _data_table(Path(data).resolve(), columns)
+    elif columns != Columns():
+        raise ProjectError("names columns of a table", where=_option(columns), hint="--data FILE.csv or FILE.parquet")
     return table
 
 
-def _data_table(path: Path, predict: tuple[str, ...]) -> dict[str, Any]:
+def _option(columns: Columns) -> str:
+    return "--predict" if columns.targets else "--input"
+
+
+def _data_table(path: Path, columns: Columns) -> dict[str, Any]:
     """``[data]`` for a file or folder; the task of a table follows from its columns."""
     from toolchain.data.memory import source_of, task_of_file
 
     source = source_of(path)
     table: dict[str, Any] = {"source": source, "path": str(path)}
     if source in ("npz", "npy"):
-        if predict:
-            raise ProjectError("names columns of a table", where="--predict", allowed=".csv, .csv.gz, .parquet")
+        if columns != Columns():
+            raise ProjectError("names columns of a table", where=_option(columns), allowed=".csv, .csv.gz, .parquet")
         return table | {"task": task_of_file(path)}
-    if predict:
+    if columns.inputs and not columns.targets:
+        raise ProjectError("needs the columns that are predicted, too", where="--input", hint="--predict COLUMN")
+    if columns.targets:
         from toolchain.data.column_samples import task_of
 
-        return table | {"task": task_of(path, source, predict), "target_columns": predict}
+        table |= {"task": task_of(path, source, columns.targets), "target_columns": columns.targets}
+        return table | ({"inputs": dict(columns.inputs)} if columns.inputs else {})
     if path.is_file():
         from toolchain.data.columns import CANDLE_COLUMNS
         from toolchain.data.sources import header_of
@@ -92,6 +114,9 @@ def render(table: dict[str, Any]) -> str:
         schema = entry.annotation
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             lines += ["", f"[{section}]", *_keys(schema, table.get(section, {}))]
+    inputs = table.get("data", {}).get("inputs", {})
+    if inputs:
+        lines += ["", "[data.inputs]", *(f"{name} = {_toml(columns)}" for name, columns in inputs.items())]
     sparsities = table.get("prune", {}).get("sparsities", {})
     if sparsities:
         lines += ["", "[prune.sparsities]", *(f"{name} = {_toml(value)}" for name, value in sparsities.items())]
@@ -115,6 +140,8 @@ def _keys(schema: type[BaseModel], given: dict[str, Any], skip: tuple[str, ...] 
         remark = _remark(entry)
         shown = f"{key} = {_toml(value)}" if value is not None else f"{key} ="
         lines.append(f"{mark}{shown}" + (f"  # {remark}" if remark else ""))
+    if schema.__name__ == "DataSection":
+        lines.append("# [data.inputs] with NAME = [columns] is one input of a model that has several; of a table")
     if schema.__name__ == "PruneSection":
         lines.append("# [prune.sparsities] with NAME = 0.9 is the final_sparsity of one layer")
     if schema.__name__ == "QuantizeSection":

@@ -65,6 +65,8 @@ class StageResult(Record):
 class Part:
     """One part of the samples: ``x (samples, *shape)`` and ``y (samples, outputs)`` float64, in order of time.
 
+    Of several inputs ``x`` is ``(samples, values)``: packed as ``data/ports.py`` says.
+
     ``reference (samples,)`` is what a baseline needs to know of each sample: the last known value of the target for
     regression (in the units of y), the last direction (0 or 1) for direction tasks; empty when there is none.
     ``time (samples,)`` is int64 nanoseconds since 1970, or 0, 1, 2 … where the source has no time.
@@ -85,6 +87,13 @@ class Samples:
     test: Part
 
 
+class InputPort(Record):
+    """An input of the model by its name, and the shape of a sample there."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
 class DataResult(StageResult):
     """Prepared samples: ``samples.npz`` in the stage's folder (``data.samples.load``)."""
 
@@ -92,7 +101,8 @@ class DataResult(StageResult):
     task: Literal["regression", "binary", "multiclass"]
     metric: str  # name of the task metric: "rmse" or "accuracy"
     unit: str  # of y after unscale, for people: "index points", "" for classes
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...]  # of a sample of x; of several inputs (values,)
+    inputs: tuple[InputPort, ...] = ()  # named inputs, in alphabetical order; none where there is one without a name
     outputs: int
     feature_names: tuple[str, ...]
     # y in the task's unit = y * y_scale + y_offset; (1, 0) where nothing was scaled
@@ -225,7 +235,8 @@ class QuantizeResult(ModelResult):
     the outputs of the model run as a whole.
     """
 
-    input_format: str
+    input_format: str  # of several inputs "name: format, …"
+    input_ports: dict[str, str] = {}  # input of the model -> node of the network, in the order of the network
     saturated_inputs: dict[str, int]  # values beyond the input format's range, by part
     test_samples: int  # the first rows of inputs.npz and layers.npz; corner vectors follow
     float64_layers: tuple[str, ...]  # layers whose float32 sums are not provably exact: witnessed in float64

@@ -21,7 +21,7 @@ from toolchain.data.stage import prepare
 from toolchain.errors import DataSourceError, PreflightError, ProjectError
 from toolchain.pipeline import Request, run
 from toolchain.project import DataSection, load_project, parse_project
-from toolchain.project_template import create
+from toolchain.project_template import Columns, create
 from toolchain.results import DataResult, Job, Samples
 from toolchain.target import load_target
 
@@ -265,7 +265,7 @@ def test_init_asks_which_columns_are_predicted(tmp_path: Path) -> None:
     candle_table().to_csv(tmp_path / "candles.csv", index=False)
 
     def data_of(name: str, file: str, predict: tuple[str, ...] = ()) -> DataSection:
-        return load_project(create(name, tmp_path, "", str(tmp_path / file), predict)).data
+        return load_project(create(name, tmp_path, "", str(tmp_path / file), Columns(predict))).data
 
     with pytest.raises(ProjectError, match="which columns are predicted"):
         data_of("one", "own.csv")
@@ -275,9 +275,9 @@ def test_init_asks_which_columns_are_predicted(tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match="no column 'kin'"):
         data_of("five", "own.csv", ("kin",))
     with pytest.raises(ProjectError, match="columns of a table"):
-        create("six", tmp_path, "", "x.npz", ("a",))
+        create("six", tmp_path, "", "x.npz", Columns(("a",)))
     with pytest.raises(ProjectError, match="columns of a table"):
-        create("seven", tmp_path, "", "", ("a",))
+        create("seven", tmp_path, "", "", Columns(("a",)))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import typer
 
 from toolchain.cli.application import AsJson, Overrides, TargetName, app, describe, print_json
 from toolchain.cli.stages import request_for
+from toolchain.errors import ProjectError
 
 
 @app.command()
@@ -90,18 +91,33 @@ def init(
         str, typer.Option("--data", help="your data: .csv, .csv.gz, .parquet, .npz, a folder of .npy")
     ] = "",
     predict: Annotated[str, typer.Option(help="columns of a table that are predicted, comma between")] = "",
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="of a model of several inputs: NAME=COLUMN,COLUMN of a table")
+    ] = None,
     folder: Annotated[Path, typer.Option("--folder", help="where projects stand")] = Path("hls_projects"),
     as_json: AsJson = False,
 ) -> None:
     """Write a commented project.toml."""
-    from toolchain.project_template import create
+    from toolchain.project_template import Columns, create
 
-    targets = tuple(part.strip() for part in predict.split(",") if part.strip())
-    file = create(name, folder, model, data, targets)
+    columns = dict(_input_columns(text) for text in inputs or [])
+    file = create(name, folder, model, data, Columns(_names(predict), columns))
     task = tomllib.loads(file.read_text(encoding="utf-8"))["data"].get("task", "price_forecast")
     sys.stderr.write(f"wrote {file} ([data] task: {task}); next: toolchain check {file.parent}\n")
     if as_json:
         print_json({"project": name, "file": str(file)})
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _input_columns(text: str) -> tuple[str, tuple[str, ...]]:
+    """``price=open,high`` as name and columns."""
+    name, equals, columns = text.partition("=")
+    if not equals or not name.strip() or not _names(columns):
+        raise ProjectError(f"cannot be read: {text!r}", where="--input", allowed="NAME=COLUMN,COLUMN")
+    return name.strip(), _names(columns)
 
 
 @app.command()

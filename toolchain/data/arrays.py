@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from toolchain.data import ports
 from toolchain.data.prepared import Prepared, Task
 from toolchain.errors import DataSourceError, nearest
 from toolchain.project import DataSection
-from toolchain.results import FloatArray, Part, Samples
+from toolchain.results import FloatArray, InputPort, Part, Samples
 
 #: Parts in order of time; the validation part may be missing.
 _PARTS = ("train", "validation", "test")
@@ -23,7 +24,8 @@ LARGEST_CLASSES = 20
 class Arrays:
     """``x_* (samples, *shape)``; ``y_* (samples,)`` or ``(samples, outputs)``: values, class numbers or one-hot rows.
 
-    Without a validation part, one is cut from the end of the training part.
+    Without a validation part, one is cut from the end of the training part. For a model of several inputs each ``x_*``
+    is a mapping of arrays by the input's name.
     """
 
     x_train: Any
@@ -36,7 +38,8 @@ class Arrays:
 
 def name_problems(names: list[str], where: str) -> list[DataSourceError]:
     """Every problem that the names of the arrays show: one missing, or one that nobody would read."""
-    known = [field.name for field in fields(Arrays)]
+    found = ports.name_problems(names, where)
+    names, known = ports.plain_names(names), [field.name for field in fields(Arrays)]
     needed = known[:4] + (known[4:] if set(names) & set(known[4:]) else [])
     missing = [
         DataSourceError(f"has no array '{name}'", where=where, allowed=", ".join(known))
@@ -48,7 +51,7 @@ def name_problems(names: list[str], where: str) -> list[DataSourceError]:
         for name in names
         if name not in known
     ]
-    return missing + unknown
+    return found + missing + unknown
 
 
 def from_names(found: Mapping[str, Any], where: str) -> Arrays:
@@ -56,7 +59,11 @@ def from_names(found: Mapping[str, Any], where: str) -> Arrays:
     problems = name_problems(list(found), where)
     if problems:
         raise problems[0]
-    return Arrays(**found)
+    arrays: dict[str, Any] = {name: array for name, array in found.items() if not ports.is_port_array(name)}
+    for name in filter(ports.is_port_array, found):
+        part, _, port = name.partition(ports.MARK)
+        arrays.setdefault(part, {})[port] = found[name]
+    return Arrays(**arrays)
 
 
 def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
@@ -66,11 +73,12 @@ def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
     sample's number. The validation part, when cut, is the last ``section.validation_share`` of the training samples,
     ``section.embargo`` samples before it left out.
     """
-    given = {field.name: getattr(arrays, field.name) for field in fields(Arrays)}
+    given = ports.flattened({field.name: getattr(arrays, field.name) for field in fields(Arrays)})
     clean = {name: _numbers(name, value, title) for name, value in given.items() if value is not None}
     problems = name_problems(list(clean), title)
     if problems:
         raise problems[0]
+    clean, inputs = ports.pack_parts(clean, title)
     _check_pair(clean, "train", title)
     notes: tuple[str, ...] = ()
     if "x_validation" not in clean:
@@ -82,10 +90,15 @@ def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
         Part(clean[f"x_{part}"], y, np.zeros(0), np.arange(len(y), dtype=np.int64))
         for part, y in zip(_PARTS, targets, strict=True)
     ]
-    notes += _found(parts)
-    features = int(np.prod(parts[0].x.shape[1:]))
-    names = tuple(f"x{i}" for i in range(features))
-    return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes)
+    names = _feature_names(inputs or (InputPort(name="", shape=parts[0].x.shape[1:]),))
+    notes += _found(parts, names)
+    return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes, inputs=inputs)
+
+
+def _feature_names(inputs: tuple[InputPort, ...]) -> tuple[str, ...]:
+    """``x0, x1 …`` of one array, ``price.x0 …`` of the input price."""
+    marks = {port.name: f"{port.name}{ports.MARK}" if port.name else "" for port in inputs}
+    return tuple(f"{marks[port.name]}x{place}" for port in inputs for place in range(int(np.prod(port.shape))))
 
 
 def task_of_arrays(found: Mapping[str, Any]) -> Literal["classification", "regression"]:
@@ -106,13 +119,13 @@ def task_of_arrays(found: Mapping[str, Any]) -> Literal["classification", "regre
     return "classification" if numbered and few else "regression"
 
 
-def _found(parts: list[Part]) -> tuple[str, ...]:
+def _found(parts: list[Part], names: tuple[str, ...]) -> tuple[str, ...]:
     """What a reader should know and nobody can decide here: constant inputs, test samples that were trained on."""
     notes = []
     flat = parts[0].x.reshape(len(parts[0].x), -1)
     constant = np.flatnonzero((flat == flat[0]).all(axis=0))
     if len(constant):
-        first = ", ".join(f"x{place}" for place in constant[:3]) + (", …" if len(constant) > 3 else "")
+        first = ", ".join(names[place] for place in constant[:3]) + (", …" if len(constant) > 3 else "")
         notes.append(f"{len(constant)} of {flat.shape[1]} inputs are constant in the training part: {first}")
     seen = {row.tobytes() for row in flat + 0.0}  # + 0.0: -0.0 and 0.0 are equal
     for name, part in zip(_PARTS[1:], parts[1:], strict=True):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from toolchain.data import ports
 from toolchain.data.arrays import Arrays, array_samples
-from toolchain.data.columns import TIME_COLUMNS, missing_column
+from toolchain.data.columns import TIME_COLUMNS, check_header
 from toolchain.data.prepared import Prepared, Source
 from toolchain.data.sources import read_table
 from toolchain.data.splits import split_in_time
@@ -23,15 +24,19 @@ from toolchain.results import FloatArray, Samples
 def column_samples(section: DataSection, source: Source) -> Prepared:
     """``x (samples, inputs)`` unscaled, ``y`` of ``section.target_columns``; rows in the order of the table.
 
+    With ``section.inputs`` the columns named there, an array for each input of the model.
+
     Raises DataSourceError: a missing column, a cell that is not a number, a column that is constant in the training
     part, a time that does not rise.
     """
     names = [str(name) for name in source.table.columns]
-    for name in section.target_columns:
-        if name not in names:
-            raise missing_column(name, names, source.where)
+    for problem in check_header(names, section, source.where):
+        raise problem
     times = {name for name in names if name == section.time_column or name.lower() in TIME_COLUMNS}
-    inputs = [name for name in names if name not in times and name not in section.target_columns]
+    chosen = {name: list(columns) for name, columns in sorted(section.inputs.items())}
+    inputs = [column for columns in chosen.values() for column in columns] or [
+        name for name in names if name not in times and name not in section.target_columns
+    ]
     if not inputs:
         raise DataSourceError("has no column that could be an input", where=source.where)
     x = _matrix(source, inputs)
@@ -43,10 +48,11 @@ def column_samples(section: DataSection, source: Source) -> Prepared:
                 f"is {x[0, column]:g} in every row of the training part", where=f"{source.where}: column '{name}'",
                 hint="remove the column",
             )  # fmt: skip
-    parts = Arrays(
-        x[split.train], y[split.train], x[split.test], y[split.test], x[split.validation], y[split.validation]
-    )
-    made = replace(array_samples(parts, section, source.where), source=source.title, feature_names=tuple(inputs))
+    shapes = {name: (len(columns),) for name, columns in chosen.items()}
+    given: list[Any] = [ports.unpack(x[rows], shapes) if shapes else x[rows] for rows in split.parts]
+    parts = Arrays(given[0], y[split.train], given[2], y[split.test], given[1], y[split.validation])
+    labels = [f"{name}{ports.MARK}{column}" for name, columns in chosen.items() for column in columns] or inputs
+    made = replace(array_samples(parts, section, source.where), source=source.title, feature_names=tuple(labels))
     if not times:
         return made
     stamps = read_times(source.table, section.time_column, source.where)

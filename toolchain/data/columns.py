@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolchain.errors import DataSourceError, nearest
+from toolchain.errors import DataSourceError, ProjectError, nearest
 from toolchain.project import DataSection
 
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
@@ -15,7 +15,11 @@ TIME_COLUMNS = ("start_ms", "timestamp", "datetime", "date", "time")
 def check_header(names: Sequence[str], section: DataSection, where: str) -> list[DataSourceError]:
     """Every problem that the column names of a table show."""
     if section.target_columns:
-        return [missing_column(name, names, where) for name in section.target_columns if name not in names]
+        problems = [missing_column(name, names, where) for name in section.target_columns if name not in names]
+        for port, columns in section.inputs.items():
+            place = f"{where}: input '{port}'"
+            problems += [missing_column(name, names, place) for name in columns if name not in names]
+        return problems
     needed = CANDLE_COLUMNS if section.task == "direction" else (section.price_column,)
     problems = [missing_column(name, names, where) for name in needed if name not in names]
     try:
@@ -23,6 +27,25 @@ def check_header(names: Sequence[str], section: DataSection, where: str) -> list
     except DataSourceError as error:
         problems.append(error)
     return problems
+
+
+def inputs_problem(section: DataSection) -> ProjectError | None:
+    """What is wrong with ``[data.inputs]`` by itself; None when nothing is."""
+    if section.inputs and not section.target_columns:
+        return ProjectError(
+            "chooses columns of a table that has target_columns", where="[data.inputs]",
+            hint="of ready samples the arrays' names say it: x_train.NAME",
+        )  # fmt: skip
+    for name, columns in section.inputs.items():
+        where = f"[data.inputs] {name}"
+        if not columns:
+            return ProjectError("names no column", where=where)
+        for column in columns:
+            if columns.count(column) > 1:
+                return ProjectError(f"names column '{column}' twice", where=where)
+            if column in section.target_columns:
+                return ProjectError(f"column '{column}' is a target", where=where)
+    return None
 
 
 def missing_column(name: str, names: Sequence[str], where: str) -> DataSourceError:

@@ -11,6 +11,7 @@ import numpy as np
 
 from toolchain.data.arrays import task_of_arrays
 from toolchain.data.columns import TIME_COLUMNS
+from toolchain.data.ports import flattened, plain_names
 from toolchain.errors import DataSourceError, ProjectError
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -21,7 +22,8 @@ def store(data: Any, folder: Path) -> dict[str, Any]:
 
     ``data``: the path of an .npz, .csv, .csv.gz or .parquet file or of a folder of .npy files; a ``pandas.DataFrame``,
     whose rows are samples or candles (``data.target_columns`` or ``data.task`` say which); or arrays, Series and
-    DataFrames as a mapping or a tuple of ``x_train, y_train, x_test, y_test``. Raises ProjectError for anything else,
+    DataFrames as a mapping or a tuple of ``x_train, y_train, x_test, y_test`` (of a model of several inputs each x is a
+    mapping by the input's name). Raises ProjectError for anything else,
     DataSourceError for pandas objects whose rows or columns do not belong together.
     """
     if isinstance(data, str | Path):
@@ -36,8 +38,9 @@ def store(data: Any, folder: Path) -> dict[str, Any]:
             f"cannot use a {type(data).__name__}", where="data",
             allowed=f"{', '.join(_NAMES)} as tuple or mapping, a pandas.DataFrame, or a file",
         )  # fmt: skip
-    _check_pandas({str(name): value for name, value in data.items()})
-    arrays: dict[str, Any] = {str(name): np.asarray(value) for name, value in data.items()}
+    data = flattened({str(name): value for name, value in data.items()})
+    _check_pandas(data)
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in data.items()}
     np.savez(folder / "data.npz", **arrays)
     return {"source": "npz", "path": "data.npz", "task": task_of_arrays(arrays)}
 
@@ -89,19 +92,21 @@ def _store_frame(frame: Any, file: Path) -> None:
 def _check_pandas(data: Mapping[str, Any]) -> None:
     """numpy forgets the labels of rows and columns: where they disagree, samples would be mixed up without a word."""
     for part in ("train", "validation", "test"):
-        x: Any = data.get(f"x_{part}")
-        y: Any = data.get(f"y_{part}")
-        if _is_labelled(x) and _is_labelled(y) and not x.index.equals(y.index):
-            raise DataSourceError(
-                f"the rows of x_{part} and y_{part} have different labels", where="data",
-                hint="bring them into one order, or give numpy arrays",
-            )  # fmt: skip
-        for kind in ("x", "y"):
-            first: Any = data.get(f"{kind}_train")
-            other: Any = data.get(f"{kind}_{part}")
-            if _is_frame(first) and _is_frame(other) and list(first.columns) != list(other.columns):
+        labelled = {
+            name: value for name, value in data.items() if plain_names([name])[0][2:] == part and _is_labelled(value)
+        }
+        for name, value in labelled.items():
+            first = next(iter(labelled))
+            if not value.index.equals(labelled[first].index):
                 raise DataSourceError(
-                    f"the columns of {kind}_{part} are not those of {kind}_train", where="data",
+                    f"the rows of {first} and {name} have different labels", where="data",
+                    hint="bring them into one order, or give numpy arrays",
+                )  # fmt: skip
+            trained = name.replace(part, "train", 1)
+            other: Any = data.get(trained)
+            if _is_frame(value) and _is_frame(other) and list(value.columns) != list(other.columns):
+                raise DataSourceError(
+                    f"the columns of {name} are not those of {trained}", where="data",
                     hint="the same columns in the same order",
                 )  # fmt: skip
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from toolchain.data import sources
 from toolchain.data.arrays import name_problems
-from toolchain.data.columns import check_header
+from toolchain.data.columns import check_header, inputs_problem
+from toolchain.data.ports import port_names
 from toolchain.data.python_function import function_problem
 from toolchain.errors import DataSourceError, ProjectError, ToolchainError
 from toolchain.project import DataSection
@@ -52,7 +53,18 @@ def choice_problem(section: DataSection) -> ProjectError | None:
             f"is empty; source = '{section.source}' needs a file", where="[data] path",
             hint="--set data.path=/path/to/file",
         )  # fmt: skip
-    return None
+    return inputs_problem(section)
+
+
+def input_names(section: DataSection, project_folder: Path) -> tuple[str, ...] | None:
+    """The inputs that the data name, none where they are one array; None where only the work itself can tell."""
+    if section.source in ("npz", "npy"):
+        path = project_folder / section.path
+        try:
+            return port_names(sources.npz_names(path) if section.source == "npz" else sources.npy_names(path))
+        except DataSourceError:
+            return None
+    return None if section.source == "python" and not section.inputs else tuple(sorted(section.inputs))
 
 
 def _hint(section: DataSection) -> str:

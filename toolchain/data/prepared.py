@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from toolchain.results import Samples
+from toolchain.results import InputPort, Samples
 
 Task = Literal["regression", "binary", "multiclass"]
 
@@ -33,3 +33,4 @@ class Prepared:
     y_offset: float = 0.0
     timed: bool = True  # Part.time holds times, not sample numbers
     notes: tuple[str, ...] = ()
+    inputs: tuple[InputPort, ...] = ()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.data.ports import flattened
 from toolchain.errors import DataSourceError, ProjectError
 from toolchain.project import DataSection
 
@@ -103,7 +104,7 @@ def _checked(found: Any, where: str) -> Returned:
     if isinstance(found, tuple) and len(found) == len(_NAMES):
         found = dict(zip(_NAMES, found, strict=True))
     if isinstance(found, Mapping) and all(isinstance(name, str) for name in found):
-        return Returned(arrays={name: value for name, value in found.items() if value is not None})
+        return Returned(arrays={name: value for name, value in flattened(found).items() if value is not None})
     raise DataSourceError(
         f"returned a {type(found).__name__}", where=where,
         allowed=f"a pandas.DataFrame, {', '.join(_NAMES)} as a tuple, or a mapping of arrays",

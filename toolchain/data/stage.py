@@ -113,6 +113,8 @@ def _finish(prepared: Prepared, job: Job) -> DataResult:
         "input_shape": samples.train.x.shape[1:], "outputs": samples.train.y.shape[1],
         "feature_names": prepared.feature_names, "y_scale": prepared.y_scale, "y_offset": prepared.y_offset,
     }  # fmt: skip
+    if prepared.inputs:
+        meaning["inputs"] = [port.model_dump(mode="json") for port in prepared.inputs]
     # Later stages know the data by this digest alone: equal samples of another task or scale must not share it.
     digest = hashlib.sha256((save(samples, job.folder) + json.dumps(meaning, sort_keys=True)).encode()).hexdigest()
     when = show if prepared.timed else "sample {}".format

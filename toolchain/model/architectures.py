@@ -12,6 +12,11 @@ from toolchain.results import DataResult
 
 def build(section: ModelSection, data: DataResult) -> Any:
     """An untrained tf_keras model for the data's shapes. Raises ProjectError when the data do not suit it."""
+    if len(data.inputs) > 1:
+        raise ProjectError(
+            f"has one input, the data have {len(data.inputs)}: {', '.join(port.name for port in data.inputs)}",
+            where=f"[model] architecture = '{section.architecture}'", hint="[model] file with a model of that many",
+        )  # fmt: skip
     keras = load_tensorflow().keras
     layers = keras.layers
     if section.architecture == "spx_cnn":

@@ -27,11 +27,11 @@ def check(section: ModelSection, project_folder: Path) -> list[ToolchainError]:
     except ToolchainError as error:
         return [error]
     problems = check_wiring(file.wiring, str(file.path))
-    if not problems and (len(file.wiring.inputs) > 1 or len(file.wiring.outputs) > 1):
+    if not problems and len(file.wiring.outputs) > 1:
         problems.append(
             UnsupportedModelError(
-                f"has {len(file.wiring.inputs)} inputs and {len(file.wiring.outputs)} outputs", where=str(file.path),
-                allowed="one of each in a project", hint="toolchain check MODEL says which layers are supported",
+                f"has {len(file.wiring.outputs)} outputs", where=str(file.path), allowed="one output in a project",
+                hint="toolchain check MODEL says which layers are supported",
             )
         )  # fmt: skip
     return problems
@@ -49,6 +49,14 @@ def ends_in_softmax(section: ModelSection, project_folder: Path) -> bool:
     return any(
         layer.kind == "Softmax" or activation_name(layer.config.get("activation")) == "softmax" for layer in last
     )
+
+
+def input_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:
+    """The names of a model file's inputs. Empty for a reference architecture, or when the file cannot be used."""
+    try:
+        return read_keras_file(project_folder / section.file, section.allow_custom_code).wiring.inputs
+    except ToolchainError:
+        return ()
 
 
 def kernel_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:

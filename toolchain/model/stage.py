@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from toolchain.data.ports import check_inputs
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.model import artefact, training
 from toolchain.model.architectures import build
+from toolchain.model.feeding import input_shapes
 from toolchain.model.folding import inference_graph
-from toolchain.model.graph import Graph, Tensor
+from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import build_keras, check_predictions, graph_of, output_shapes
 from toolchain.model.loading import checked_graph, load_model_file
 from toolchain.model.rewriting import is_quantized, plain_graph, without_final_activation
@@ -88,13 +90,10 @@ def _fit_best(keras_model: Any, samples: Samples, plan: training.Training, job: 
 
 
 def _check_shapes(graph: Graph, data: DataResult, where: str) -> None:
-    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
-        raise UnsupportedModelError("has several inputs or outputs", where=where, allowed="one of each")
-    shapes = output_shapes(graph)
-    taken = shapes[Tensor(graph.inputs[0])]
-    if taken != data.input_shape:
-        raise UnsupportedModelError(f"takes samples of shape {taken}, the data give {data.input_shape}", where=where)
-    outputs = shapes[graph.outputs[0]]
+    if len(graph.outputs) > 1:
+        raise UnsupportedModelError(f"has {len(graph.outputs)} outputs", where=where, allowed="one output")
+    check_inputs(input_shapes(graph), data, where)
+    outputs = output_shapes(graph)[graph.outputs[0]]
     if outputs != (data.outputs,):
         raise UnsupportedModelError(
             f"gives outputs of shape {outputs}, the data's target has {data.outputs}", where=where

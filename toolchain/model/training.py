@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from toolchain.model.feeding import feed
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.results import Part, Progress
 
@@ -63,7 +64,7 @@ def fit(model: Any, train: Part, validation: Part, training: Training, callbacks
     Samples are shuffled within the training part only; the order follows the seed.
     """
     history = model.fit(
-        train.x.astype(np.float32), train.y.astype(np.float32), validation_data=_pair(validation),
+        *_pair(model, train), validation_data=_pair(model, validation),
         epochs=training.epochs, batch_size=training.batch_size, verbose=0, callbacks=callbacks,
     )  # fmt: skip
     return len(history.epoch)
@@ -71,17 +72,17 @@ def fit(model: Any, train: Part, validation: Part, training: Training, callbacks
 
 def validation_loss(model: Any, validation: Part) -> float:
     """The loss of a compiled model on the validation part."""
-    x, y = _pair(validation)
-    return float(model.evaluate(x, y, verbose=0, batch_size=4096)) if len(x) else float("nan")
+    x, y = _pair(model, validation)
+    return float(model.evaluate(x, y, verbose=0, batch_size=4096)) if len(y) else float("nan")
 
 
-def _pair(part: Part) -> tuple[Any, Any]:
-    return part.x.astype(np.float32), part.y.astype(np.float32)
+def _pair(model: Any, part: Part) -> tuple[Any, Any]:
+    return feed(model, part.x.astype(np.float32)), part.y.astype(np.float32)
 
 
 def predict(model: Any, x: np.ndarray) -> np.ndarray:
     """Outputs ``(samples, outputs)`` as float64."""
-    found = model.predict(np.asarray(x, dtype=np.float32), verbose=0, batch_size=4096)
+    found = model.predict(feed(model, np.asarray(x, dtype=np.float32)), verbose=0, batch_size=4096)
     return np.asarray(found, dtype=np.float64).reshape(len(x), -1)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.model.feeding import feed
 from toolchain.model.graph import Array, Graph
 from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import Mask, kernel_variables, with_weights_of
@@ -75,7 +76,7 @@ class MaskedTraining:
         self._train = tuple(tf.constant(part, tf.float32) for part in (samples.train.x, samples.train.y))
         self._epoch = tf.function(self._epoch_steps, reduce_retracing=True)
         self._grads = tf.function(self._sum_gradients, reduce_retracing=True)
-        self._call = tf.function(lambda x: self.model(x, training=False), reduce_retracing=True)
+        self._call = tf.function(lambda x: self.model(feed(self.model, x), training=False), reduce_retracing=True)
 
     def kernels(self, weights: Weights) -> dict[str, Array]:
         """The kernels among ``weights``, float64, by key."""
@@ -174,7 +175,7 @@ class MaskedTraining:
         for step in tf.range((tf.shape(places)[0] + self.batch_size - 1) // self.batch_size):
             batch = places[step * self.batch_size : (step + 1) * self.batch_size]
             with tf.GradientTape() as tape:
-                outputs = self.model(tf.gather(x, batch), training=True)
+                outputs = self.model(feed(self.model, tf.gather(x, batch)), training=True)
                 loss = self._taught_loss(tf.gather(y, batch), outputs, tf.gather(taught, batch), shares)
             gradients = tape.gradient(loss, trainable)
             done = (rate[1] + tf.cast(step, tf.float32)) / rate[2]
@@ -190,7 +191,9 @@ class MaskedTraining:
         for step in tf.range(tf.shape(x)[0] // size):
             with tf.GradientTape() as tape:
                 found = x[step * size : (step + 1) * size]
-                loss = self._loss(y[step * size : (step + 1) * size], self.model(found, training=False))
+                loss = self._loss(
+                    y[step * size : (step + 1) * size], self.model(feed(self.model, found), training=False)
+                )
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             sums = [total + (one * one if squared else one) for total, one in zip(sums, gradients, strict=True)]
         return sums

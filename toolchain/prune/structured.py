@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolchain.data.ports import unpack
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError
+from toolchain.model.feeding import input_shapes
 from toolchain.model.folding import inference_graph
 from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import load_graph
@@ -91,7 +93,8 @@ def _least_changing(graph: Graph, section: PruneSection, evidence: Evidence) -> 
             where="[prune] granularity", allowed="'layer' where an Add joins a branch to a shortcut of its own shape",
             hint="granularity = 'unit' cuts neurons and filters",
         )  # fmt: skip
-    changes = surgery.branch_changes(graph, [evidence.train.x[evidence.places(_SAMPLES)].astype(np.float32)])
+    x = evidence.train.x[evidence.places(_SAMPLES)].astype(np.float32)
+    changes = surgery.branch_changes(graph, list(unpack(x, input_shapes(graph)).values()))
     chosen: list[str] = []
     for name in sorted(free, key=lambda name: (changes[name], name)):
         # a branch within one that is chosen already goes with it

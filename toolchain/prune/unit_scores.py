@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.errors import ProjectError
+from toolchain.model.feeding import feed
 from toolchain.model.graph import Array, Graph, Tensor
 from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import kernels_of
@@ -91,7 +92,7 @@ def _activations(graph: Graph, evidence: Evidence, needed: Collection[str]) -> d
     if not outputs:
         return {}
     x = evidence.train.x[evidence.places(_ACTIVATIONS)].astype(np.float32)
-    found = load_tensorflow().keras.Model(model.inputs, outputs).predict(x, verbose=0)
+    found = load_tensorflow().keras.Model(model.inputs, outputs).predict(feed(model, x), verbose=0)
     return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
 
 
@@ -119,7 +120,7 @@ def _taylor(tracing: Tracing, evidence: Evidence, needed: Collection[str]) -> di
 
     def sums(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = mean_loss(evidence.loss, y, model(x, training=False))
+            loss = mean_loss(evidence.loss, y, model(feed(model, x), training=False))
         slopes = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [
             tf.reduce_sum(variable * slope, axis=[axis for axis in range(len(variable.shape)) if axis != binding.axis])

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.data.ports import by_port, unpack
 from toolchain.data.samples import load as load_samples
 from toolchain.fixed_point import FixedPoint
 from toolchain.model import training
+from toolchain.model.feeding import input_shapes
 from toolchain.model.folding import inference_graph
 from toolchain.model.keras_graph import build_keras, load_graph
 from toolchain.model.rewriting import is_quantized, plain_graph
@@ -17,6 +19,7 @@ from toolchain.network import storage
 from toolchain.network.nodes import FixedPointNetwork, Linear
 from toolchain.project import QuantizeSection
 from toolchain.quantize import witness
+from toolchain.quantize.corners import corner_inputs
 from toolchain.quantize.final_softmax import with_final_softmax
 from toolchain.quantize.formats import choose_formats
 from toolchain.quantize.from_qkeras import Reading, read_qkeras
@@ -37,7 +40,8 @@ def quantize(data: DataResult, pruned: PruneResult, section: QuantizeSection, jo
         model = build_keras(graph)  # a QKeras model keeps its quantizers
     else:
         graph = plain_graph(inference_graph(graph))
-        model = build_keras(quantized_graph(graph, choose_formats(graph, {graph.inputs[0]: samples.train.x}, section)))
+        formats = choose_formats(graph, unpack(samples.train.x, input_shapes(graph)), section)
+        model = build_keras(quantized_graph(graph, formats))
     masks = _masks(model)
     plan = training.Training(
         epochs=section.epochs, batch_size=pruned.batch_size,
@@ -87,12 +91,14 @@ def _store(
     pruned: PruneResult, section: QuantizeSection, loss: float,
 ) -> QuantizeResult:  # fmt: skip
     folder, network = job.folder, reading.network
-    port = network.inputs[0]
     model.save(folder / "model.keras")
     storage.save(network, folder / "network.fpn")
-    words = {part: port.result.words_of(getattr(samples, part).x) for part in ("train", "validation", "test")}
-    inputs = np.concatenate([words["test"], witness.corner_words(port.result, port.shape)])
-    named: dict[str, Any] = {port.name: inputs}
+    ports = _ports(reading)
+    corners = corner_inputs(network, reading.largest)
+    named: dict[str, Any] = {
+        port: np.concatenate([network[port].result.words_of(x), corners[port]])
+        for port, x in by_port(samples.test.x, network, ports).items()
+    }
     np.savez_compressed(folder / "inputs.npz", **named)
     outputs, doubled = witness.layer_outputs(reading, named)
     stored: dict[str, Any] = dict(outputs)
@@ -101,16 +107,36 @@ def _store(
         outputs = witness.whole_outputs(reading, named)
         stored = dict(outputs)
         np.savez_compressed(folder / "outputs.npz", **stored)
-    final = outputs[network.outputs[0]][: len(words["test"])].reshape(len(words["test"]), -1)
+    tested = len(samples.test.x)
+    final = outputs[network.outputs[0]][:tested].reshape(tested, -1)
     np.save(folder / "predictions.npy", final)
     layers = _count(network)
     return QuantizeResult(
         layers=layers, parameters=sum(layer.parameters for layer in layers), learning_rate=pruned.learning_rate,
         batch_size=pruned.batch_size, epochs=section.epochs, loss=pruned.loss, validation_loss=loss,
-        input_format=str(port.result), float64_layers=doubled, network_sha256=storage.digest(network),
-        saturated_inputs={part: _saturated(getattr(samples, part).x, port.result) for part in words},
-        test_samples=len(words["test"]), approximate_layers=reading.approximate,
+        input_format=_formats(network, ports), input_ports=ports, float64_layers=doubled,
+        network_sha256=storage.digest(network),
+        saturated_inputs={
+            part: sum(
+                _saturated(x, network[port].result)
+                for port, x in by_port(getattr(samples, part).x, network, ports).items()
+            )
+            for part in ("train", "validation", "test")
+        },
+        test_samples=tested, approximate_layers=reading.approximate,
     )  # fmt: skip
+
+
+def _ports(reading: Reading) -> dict[str, str]:
+    """The node of every input of the model, in the order of the network."""
+    names = {port: name for name, port in reading.ports.items()}
+    return {names[node.name]: node.name for node in reading.network.inputs}
+
+
+def _formats(network: FixedPointNetwork, ports: dict[str, str]) -> str:
+    if len(ports) == 1:
+        return str(network.inputs[0].result)
+    return ", ".join(f"{name}: {network[port].result}" for name, port in ports.items())
 
 
 def _saturated(x: FloatArray, form: FixedPoint) -> int:

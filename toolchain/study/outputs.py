@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolchain.data.ports import by_port
 from toolchain.network import interpreter, storage
 from toolchain.results import FloatArray, Part, QuantizeResult
 
@@ -11,6 +12,6 @@ from toolchain.results import FloatArray, Part, QuantizeResult
 def integer_outputs(quantized: QuantizeResult, part: Part) -> FloatArray:
     """``(samples, outputs)`` of the integer network, bit for bit what the hardware computes."""
     network = storage.load(quantized.folder / "network.fpn")
-    (port,) = network.inputs
-    found = interpreter.run(network, {port.name: port.result.words_of(part.x)})[network.outputs[0]]
+    words = interpreter.quantize_inputs(network, by_port(part.x, network, quantized.input_ports))
+    found = interpreter.run(network, words)[network.outputs[0]]
     return np.asarray(network[network.outputs[0]].result.values_of(found)).reshape(len(part.x), -1)

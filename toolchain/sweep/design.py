@@ -87,17 +87,17 @@ def _measure(task: Task) -> tuple[dict[str, float], str, tuple[str, ...]]:
 def bit_true(data: DataResult, quantized: QuantizeResult) -> dict[str, float]:
     """The task metric of the integer network: on the validation part, which chooses designs, and on the test part."""
     from toolchain.data.evaluation import evaluate
+    from toolchain.data.ports import by_port
     from toolchain.data.samples import load
     from toolchain.network import interpreter, storage
 
     samples = load(data)
     network = storage.load(quantized.folder / "network.fpn")
-    (port,) = network.inputs
     form = network[network.outputs[0]].result
 
     def measured(part: Part) -> float:
-        words = port.result.words_of(part.x)
-        found = interpreter.run(network, {port.name: words})[network.outputs[0]]
+        words = interpreter.quantize_inputs(network, by_port(part.x, network, quantized.input_ports))
+        found = interpreter.run(network, words)[network.outputs[0]]
         return evaluate(data, part, np.asarray(form.values_of(found)).reshape(len(part.x), -1)).value
 
     return {"accuracy": measured(samples.validation), "test_accuracy": measured(samples.test)}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.data.ports import unpack
 from toolchain.errors import BitMismatchError, UnsupportedModelError
 from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
 from toolchain.results import FloatArray, Samples
-from toolchain.tflite.reader import read_summary
-from toolchain.tflite.runtime import Kernels, run_file
+from toolchain.tflite.reader import Port, read_summary
+from toolchain.tflite.runtime import Kernels, run_tensors
 
 ConvertedKind = Literal["float32", "float16", "dynamic_range", "post_training_int8"]
 CONVERTED: tuple[ConvertedKind, ...] = get_args(ConvertedKind)
@@ -43,17 +45,26 @@ def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: P
 
 
 def run_on_values(path: Path, x: FloatArray, kernels: Kernels = "reference") -> FloatArray:
-    """Outputs in real values for real inputs: quantized to the file's input port, dequantized from its output port."""
+    """Outputs in real values for real inputs: quantized to the file's input port, dequantized from its output port.
+
+    ``x`` of a file of several inputs is packed by their names (``data/ports.py``).
+    """
     summary = read_summary(path)
-    source, result = summary.inputs[0], summary.outputs[0]
-    if source.scale is None or source.zero_point is None or source.kind == "float32":
-        return run_file(path, x.astype(np.float32), kernels).astype(np.float64)
-    kind: type[np.int8] | type[np.int16] = np.int16 if source.kind == "int16" else np.int8
+    given = unpack(x, {port.name: port.shape[1:] for port in summary.inputs})
+    words = tuple(_on_port(port, given[port.name]) for port in summary.inputs)
+    found = run_tensors(path, words, (), kernels)[0][0].astype(np.float64)
+    result = summary.outputs[0]
+    if result.scale is None or result.zero_point is None or result.kind == "float32":
+        return found
+    return (found - result.zero_point) * result.scale
+
+
+def _on_port(port: Port, x: FloatArray) -> NDArray[Any]:
+    if port.scale is None or port.zero_point is None or port.kind == "float32":
+        return x.astype(np.float32)
+    kind: type[np.int8] | type[np.int16] = np.int16 if port.kind == "int16" else np.int8
     ends = np.iinfo(kind)
-    words = np.clip(np.rint(x / source.scale) + source.zero_point, ends.min, ends.max).astype(kind)
-    assert result.scale is not None
-    assert result.zero_point is not None
-    return (run_file(path, words, kernels).astype(np.float64) - result.zero_point) * result.scale
+    return np.asarray(np.clip(np.rint(x / port.scale) + port.zero_point, ends.min, ends.max), dtype=kind)
 
 
 def convert_keras_file(
@@ -72,8 +83,9 @@ def convert_keras_file(
 
 
 def convert_keras(model: Any, calibration: NDArray[np.float64] | None = None, kind: ConvertedKind = "float32") -> bytes:
-    """The flatbuffer of a tf_keras model; with ``calibration (samples, *shape)`` full int8 as the converter's own
-    post-training quantization makes it. ``float16``: weights in half precision; ``dynamic_range``: int8 weights."""
+    """The flatbuffer of a tf_keras model; with ``calibration (samples, …)``, packed where inputs are several, full int8
+    as the converter's own post-training quantization makes it. ``float16``: weights in half precision;
+    ``dynamic_range``: int8 weights."""
     tf = load_tensorflow()
     from tensorflow.lite.python.convert import ConverterError
 
@@ -83,7 +95,7 @@ def convert_keras(model: Any, calibration: NDArray[np.float64] | None = None, ki
     if kind == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if calibration is not None:
-        converter.representative_dataset = lambda: ([sample[None].astype(np.float32)] for sample in calibration)
+        converter.representative_dataset = lambda: _one_by_one(model, calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
@@ -92,3 +104,13 @@ def convert_keras(model: Any, calibration: NDArray[np.float64] | None = None, ki
             return bytes(converter.convert())
     except (ValueError, RuntimeError, ConverterError) as error:
         raise UnsupportedModelError(f"TFLite cannot express it: {str(error)[:300]}", where=f"tflite {kind}") from None
+
+
+def _one_by_one(model: Any, calibration: NDArray[np.float64]) -> Iterator[Any]:
+    """Each sample by the names of the model's inputs; of the only one, in a list."""
+    names = list(model.input_names)
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in zip(names, model.inputs, strict=True)}
+    given = unpack(calibration.astype(np.float32), shapes)
+    for place in range(len(calibration)):
+        sample = {name: values[place : place + 1] for name, values in given.items()}
+        yield sample if len(names) > 1 else list(sample.values())

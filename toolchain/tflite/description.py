@@ -35,13 +35,16 @@ def describe(network: FixedPointNetwork, model: IntegerModel, agreement: Agreeme
         f"{agreement.default_largest_word_difference} LSB; every tensor equals the reference kernels' arithmetic "
         "on the network's integers"
     ]
-    lost = network.inputs[0].result.fractional_bits - model.input.grid.fractional_bits
-    if lost:
-        grid = model.input.grid
-        lines.append(
-            f"input port rounds {lost} bits of {network.inputs[0].result} away (error at most half its LSB from "
-            f"{grid.low * grid.scale:g} to {grid.high * grid.scale:g}; {cost.saturated_inputs} test values lie beyond)"
-        )
+    for port in model.inputs:
+        form, grid = network[port.name].result, port.tensor.grid
+        lost = form.fractional_bits - grid.fractional_bits
+        if lost:
+            name = f"input port '{port.name}'" if len(model.inputs) > 1 else "input port"
+            lines.append(
+                f"{name} rounds {lost} bits of {form} away (error at most half its LSB from "
+                f"{grid.low * grid.scale:g} to {grid.high * grid.scale:g}; {cost.saturated_inputs} test values lie "
+                f"beyond{' any port' if len(model.inputs) > 1 else ''})"
+            )
     lines.append(
         f"against the network on unrounded inputs and results: largest difference {cost.largest_difference:.6g} "
         f"(output LSB {model.output.grid.scale:.6g})"
@@ -60,7 +63,8 @@ def write_description(path: Path, network: FixedPointNetwork, model: IntegerMode
     """Write the ports' quantization and the bound per layer as JSON."""
     content: dict[str, Any] = {
         "network_sha256": storage.digest(network),
-        "input": _port(model.inputs[0]),
+        **({"input": _port(model.inputs[0])} if len(model.inputs) == 1 else {}),
+        "inputs": [_port(port) for port in model.inputs],
         "output": _port(model.outputs[0]),
         "equal_words_share": agreement.equal_words_share,
         "largest_word_difference": agreement.largest_word_difference,

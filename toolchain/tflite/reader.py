@@ -31,7 +31,8 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a file says: its ports by signature name, operators in order, and metadata by name."""
+    """What a file says: its ports by signature name in the order in which they are fed, operators in order, and
+    metadata by name."""
 
     description: str
     signature: str
@@ -97,8 +98,8 @@ def _summarize(data: bytes) -> Summary:
     return Summary(
         description=_text(model.description) if model.description else "",
         signature=_text(signature.signatureKey),
-        inputs=tuple(_port(schema, graph, item) for item in signature.inputs),
-        outputs=tuple(_port(schema, graph, item) for item in signature.outputs),
+        inputs=tuple(_port(schema, graph, item) for item in _in_order(signature.inputs, graph.inputs)),
+        outputs=tuple(_port(schema, graph, item) for item in _in_order(signature.outputs, graph.outputs)),
         operators=tuple(names[codes[operator.opcodeIndex]] for operator in graph.operators),
         metadata=metadata,
     )
@@ -119,6 +120,12 @@ def declare_tensors(data: bytes) -> dict[str, Declaration]:
             b"" if content is None else bytes(content),
         )  # fmt: skip
     return found
+
+
+def _in_order(items: Any, tensors: Any) -> list[Any]:
+    """A signature lists the ports by name; an interpreter takes them in the order of the graph."""
+    places = {int(tensor): place for place, tensor in enumerate(tensors)}
+    return sorted(items, key=lambda item: places[int(item.tensorIndex)])
 
 
 def _port(schema: Any, graph: Any, item: Any) -> Port:

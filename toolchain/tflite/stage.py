@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from toolchain.data.ports import by_port
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import UnsupportedModelError
 from toolchain.network import storage
@@ -30,7 +32,7 @@ from toolchain.tflite.converted import write_converted
 from toolchain.tflite.description import PortCost, describe, write_description
 from toolchain.tflite.flatbuffer import to_bytes
 from toolchain.tflite.grids import INT8, INT8_WIDE_RESULT, INT16X8, Grid, QuantizedArray, Widths
-from toolchain.tflite.operators import NotExpressibleError
+from toolchain.tflite.operators import IntegerModel, NotExpressibleError
 from toolchain.tflite.plain_c import write_plain_c
 from toolchain.tflite.runners import write_runners
 from toolchain.tflite.settling import settle
@@ -60,7 +62,12 @@ def export(
         path = job.folder / f"model.{kind}.tflite"
         if kind == "int8" or kind == "int16x8" or kind == "int8_wide_result":
             try:
-                made = _export_integers(_load_network(quantized), data, samples, path, _WIDTHS[kind])
+                network = _load_network(quantized)
+                values = {
+                    part.name: by_port(getattr(samples, part.name).x, network, quantized.input_ports)
+                    for part in fields(Samples)
+                }
+                made = _export_integers(network, data, values, path, _WIDTHS[kind])
             except NotExpressibleError as reason:
                 skipped[kind] = str(reason)
                 continue
@@ -100,22 +107,26 @@ class _Exported:
 
 
 def _export_integers(
-    network: FixedPointNetwork, data: DataResult, samples: Samples, path: Path, widths: Widths
-) -> _Exported:
-    port = network.inputs[0]
-    train = quantize_inputs(network, {port.name: samples.train.x})
+    network: FixedPointNetwork, data: DataResult, values: Mapping[str, Mapping[str, FloatArray]], path: Path,
+    widths: Widths,
+) -> _Exported:  # fmt: skip
+    """``values``: by part of the samples, of each input port of the network."""
+    train, x = quantize_inputs(network, values["train"]), values["test"]
     model = settle(network, train, data.task == "regression", widths)
     path.write_bytes(to_bytes(model, file_metadata(network, data)))
-    test = model.input.grid.quantize_values(samples.test.x, port.result.rounding)
-    corners = corner_inputs(model.input.grid, port.shape)
-    agreement = check_file(path, model, network, np.concatenate([test, corners]))
+    test = {port.name: port.tensor.grid.quantize_values(x[port.name], port.rounding) for port in model.inputs}
+    corners = corners_of(model)
+    tested, added = (len(next(iter(part.values()))) for part in (test, corners))
+    given = {name: np.concatenate([test[name], corners[name]]) for name in test}
+    agreement = check_file(path, model, network, given)
     if widths == INT8:
-        write_vectors(path.parent, network, model, agreement, len(corners))
+        write_vectors(path.parent, network, model, agreement, added)
         write_plain_c(path.parent / "plain_c", model)
         write_c_array(path, path.parent / "plain_c" / C_ARRAY)
         write_runners(path, model)
-    outputs = model.output.grid.values_of(agreement.outputs[: len(test)])
-    cost = PortCost(_saturated(model.input.grid, samples.test.x), *_difference(network, data, samples.test.x, outputs))
+    outputs = model.output.grid.values_of(agreement.outputs[:tested])
+    beyond = sum(_saturated(port.tensor.grid, x[port.name]) for port in model.inputs)
+    cost = PortCost(beyond, *_difference(network, data, x, outputs))
     statement = describe(network, model, agreement, cost)
     description = path.with_suffix(".json")
     write_description(description, network, model, agreement)
@@ -130,12 +141,12 @@ def _saturated(grid: Grid, x: FloatArray) -> int:
 
 
 def _difference(
-    network: FixedPointNetwork, data: DataResult, x: FloatArray, outputs: FloatArray
+    network: FixedPointNetwork, data: DataResult, x: Mapping[str, FloatArray], outputs: FloatArray
 ) -> tuple[float, float | None]:
     """How far int8 results are from the network's on unrounded ``x``, in its output units, and for classes the
     share of equal decisions."""
-    port, result = network.inputs[0].name, network.outputs[0]
-    words = run(network, quantize_inputs(network, {port: x}))[result]
+    result = network.outputs[0]
+    words = run(network, quantize_inputs(network, x))[result]
     expected = network[result].result.values_of(words)
     largest = float(np.abs(outputs - expected).max(initial=0.0))
     if data.task == "regression":
@@ -143,6 +154,19 @@ def _difference(
     if data.task == "binary":
         return largest, float(((outputs > 0) == (expected > 0)).mean())
     return largest, float((outputs.argmax(axis=-1) == expected.argmax(axis=-1)).mean())
+
+
+def corners_of(model: IntegerModel) -> dict[str, QuantizedArray]:
+    """The corners of all input ports together, then of each alone while the others hold zero: by port name."""
+    own = {port.name: corner_inputs(port.tensor.grid, port.tensor.shape) for port in model.inputs}
+    if len(own) == 1:
+        return own
+    found = {}
+    for port in model.inputs:
+        resting = np.full_like(own[port.name], port.tensor.grid.zero_point)
+        alone = [own[name] if name == port.name else resting for name in own]
+        found[port.name] = np.concatenate([own[port.name], *alone])
+    return found
 
 
 def corner_inputs(grid: Grid, shape: tuple[int, ...]) -> QuantizedArray:

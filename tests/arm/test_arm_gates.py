@@ -18,7 +18,7 @@ def vectors(outputs: int = 1, samples: int = 40) -> Vectors:
     words = rng.integers(-100, 100, (samples, outputs)).astype(np.int8)
     values = (words.astype(np.float64) - 3) / 8
     inputs = rng.integers(-128, 128, (samples, 4)).astype(np.int8)
-    return Vectors(inputs, words, words, words, words, values, 0.125, 3, 0.5, 0, samples)
+    return Vectors(inputs, words, words, words, words, values, 0.125, 3, (0.5,), (0,), samples)
 
 
 @pytest.mark.parametrize("rounding", ["once", "twice", "to_even"])

@@ -7,7 +7,8 @@
 int main(void) {
   static int8_t output[MODEL_OUTPUT_SIZE];
   for (int sample = 0; sample < VECTORS; ++sample) {
-    model_invoke(vectors + sample * MODEL_INPUT_SIZE, output);
+    const int8_t *vector = vectors + sample * VECTOR_WORDS;
+    INVOKE(vector, output);
     for (int i = 0; i < MODEL_OUTPUT_SIZE; ++i) printf("%d ", output[i]);
     printf("\n");
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -48,7 +49,10 @@ def run_bare_metal(sources: Path, inputs: NDArray[np.int8], shape: tuple[int, ..
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         words = ",".join(map(str, inputs[:count].reshape(-1).tolist()))
-        text = f"#include <stdint.h>\n#define VECTORS {count}\nstatic const int8_t vectors[] = {{{words}}};\n"
+        text = (
+            f"#include <stdint.h>\n#define VECTORS {count}\n#define VECTOR_WORDS {inputs[0].size}\n"
+            f"{_invocation(sources)}\nstatic const int8_t vectors[] = {{{words}}};\n"
+        )
         (place / "vectors.h").write_text(text, encoding="ascii")
         program, sizes = _compile(sources, place)
         lines = _run(program).splitlines()
@@ -56,6 +60,14 @@ def run_bare_metal(sources: Path, inputs: NDArray[np.int8], shape: tuple[int, ..
         raise BitMismatchError(f"{len(lines) - 1} results for {count} inputs", where=f"bare-metal program on {BOARD}")
     found = np.array([[int(word) for word in line.split()] for line in lines[:-1]], dtype=np.int8)
     return BareMetalRun(found.reshape(count, *shape), _version(), *sizes)
+
+
+def _invocation(sources: Path) -> str:
+    """A macro that calls the model with every input port's words, which stand one behind the other."""
+    header = (sources / "model.h").read_text(encoding="utf-8")
+    sizes = re.findall(r"^#define (MODEL_INPUT(?:_\d+)?_SIZE) ", header, re.MULTILINE)
+    places = [" + ".join(["vector", *sizes[:count]]) for count in range(len(sizes))]
+    return f"#define INVOKE(vector, output) model_invoke({', '.join(places)}, output)"
 
 
 def _compile(sources: Path, place: Path) -> tuple[Path, tuple[int, int]]:

@@ -52,7 +52,7 @@ class _Answer(Record):
     runtime: str
     governor: str
     model_sha256: str
-    ports: tuple[tuple[float, int], tuple[float, int]]
+    ports: tuple[tuple[float, int], ...]  # of every input, then of the output
     nanoseconds: tuple[int, ...]
     runs: dict[str, _Words]
 
@@ -101,13 +101,13 @@ def read_answer(output: str, device: Device) -> _Answer:
     except (ValueError, TypeError, KeyError) as error:
         text = str(error).replace("\n", " ")[:300]
         raise ExternalToolError(f"its answer cannot be read: {text}", where=device.ssh) from None
-    if answer.runs.keys() != ROUNDINGS.keys() or not answer.nanoseconds:
+    if answer.runs.keys() != ROUNDINGS.keys() or not answer.nanoseconds or not answer.ports:
         raise ExternalToolError(f"its answer has runs {sorted(answer.runs)} only", where=device.ssh)
     return answer
 
 
 def _examined(answer: _Answer, vectors: Vectors, task: Task, device: Device) -> tuple[ArmRun, ...]:
-    ports = port_failures(vectors, *answer.ports)
+    ports = port_failures(vectors, answer.ports[:-1], answer.ports[-1])
     runs = []
     for kernels, roundings in ROUNDINGS.items():
         try:

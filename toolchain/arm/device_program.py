@@ -59,7 +59,7 @@ def main() -> dict[str, Any]:
             "dtype": words.dtype.name, "shape": list(words.shape),
             "words": base64.b64encode(words.tobytes()).decode("ascii"),
         }  # fmt: skip
-        ports = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        ports = [*interpreter.get_input_details(), interpreter.get_output_details()[0]]
         answer["ports"] = [[float(scale), int(zero)] for scale, zero in (port["quantization"] for port in ports)]
     return answer
 
@@ -76,11 +76,15 @@ def find_runtime() -> tuple[Any, str]:
 
 def invoke_each(interpreter: Any, inputs: Any) -> tuple[list[Any], list[int]]:
     """The output words of each sample, invoked alone, and the nanoseconds of each call of ``invoke``."""
-    source = interpreter.get_input_details()[0]["index"]
+    sources = interpreter.get_input_details()
     result = interpreter.get_output_details()[0]["index"]
     words, nanoseconds = [], []
     for sample in inputs:
-        interpreter.set_tensor(source, sample[None])
+        given = sample.reshape(-1)
+        for source in sources:  # one port's words behind the other's
+            size = int(source["shape"].prod())
+            interpreter.set_tensor(source["index"], given[:size].reshape(source["shape"]))
+            given = given[size:]
         start = time.perf_counter_ns()
         interpreter.invoke()
         nanoseconds.append(time.perf_counter_ns() - start)

@@ -42,7 +42,7 @@ class ArmOutputs:
     """int8 words ``(samples, *shape)`` by kernels, and the grids of the ports as the runtime reads them."""
 
     words: dict[Kernels, NDArray[Any]]
-    input: Grid
+    inputs: tuple[Grid, ...]
     output: Grid
 
 
@@ -74,7 +74,8 @@ def runtime_version(sysroot: Sysroot, runtime: Runtime) -> str:
 def run_on_arm(
     emulator: Emulator, model: Path, inputs: NDArray[Any], runtime: Runtime, kernels: tuple[Kernels, ...]
 ) -> ArmOutputs:
-    """The outputs ``(samples, *shape)`` of ``model`` for ``inputs (samples, *shape)`` with each of ``kernels``.
+    """The outputs ``(samples, *shape)`` of ``model`` for ``inputs (samples, *shape)`` (``Vectors.inputs``) with each of
+    ``kernels``.
 
     Raises ExternalToolError when the emulator fails or does not end, BitMismatchError when the runtime refuses
     the file.
@@ -87,8 +88,9 @@ def run_on_arm(
         if done.returncode:
             raise _failure(emulator, done, model)
         words = {name: _load(file, len(inputs)) for name, file in outputs.items()}
-        source, result = json.loads((place / "ports.json").read_text(encoding="utf-8"))
-        return ArmOutputs(words, (source[0], source[1]), (result[0], result[1]))
+        *sources, result = json.loads((place / "ports.json").read_text(encoding="utf-8"))
+        inputs_read = tuple((source[0], source[1]) for source in sources)
+        return ArmOutputs(words, inputs_read, (result[0], result[1]))
 
 
 def execute(

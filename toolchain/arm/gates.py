@@ -24,7 +24,10 @@ ALLOWED_DIFFERENCE: dict[Rounding, int] = {"to_even": 1, "once": 1, "twice": 1}
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``test_vectors.npz`` of the stage ``tflite``: inputs and int8 words ``(samples, *shape)``, corners last."""
+    """``test_vectors.npz`` of the stage ``tflite``: inputs and int8 words ``(samples, *shape)``, corners last.
+
+    Of several ports ``inputs`` are ``(samples, words)``, one behind the other in the file's order.
+    """
 
     inputs: NDArray[np.int8]
     once: NDArray[np.int8]
@@ -34,8 +37,8 @@ class Vectors:
     values: FloatArray
     scale: float
     zero_point: int
-    input_scale: float
-    input_zero_point: int
+    input_scale: tuple[float, ...]  # of every input port
+    input_zero_point: tuple[int, ...]
     real: int
 
     def first(self, samples: int) -> Vectors:
@@ -66,9 +69,12 @@ def read_vectors(file: Path) -> Vectors:
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         hint = "run the tflite stage again"
         raise ExternalToolError(f"cannot be read: {error}", where=file.name, hint=hint) from None
-    scales = {name: float(fields[name]) for name in ("scale", "input_scale")}
-    counts = {name: int(fields[name]) for name in ("zero_point", "input_zero_point", "real")}
-    return Vectors(**{**fields, **scales, **counts})
+    ports = {
+        "input_scale": tuple(np.atleast_1d(fields["input_scale"]).tolist()),
+        "input_zero_point": tuple(np.atleast_1d(fields["input_zero_point"]).tolist()),
+    }
+    counts = {name: int(fields[name]) for name in ("zero_point", "real")}
+    return Vectors(**{**fields, **ports, **counts, "scale": float(fields["scale"])})
 
 
 def examine(vectors: Vectors, found: NDArray[Any], rounding: Rounding, task: Task, exact: bool = True) -> Findings:

@@ -2,7 +2,8 @@
 
 Its one argument is a JSON file: ``runtime`` (``tflite-runtime`` or ``litert``), ``model``, ``inputs`` (.npy), ``runs``
 (``kernels`` and ``outputs`` for each), ``repeats`` (invocations of the first sample alone, instead of all at once),
-``ports`` (a JSON file to write: scale and zero point of input and output as the runtime reads them).
+``ports`` (a JSON file to write: scale and zero point of every input and of the output as the runtime reads them). The
+inputs of a file of several stand side by side in its own order: ``(samples, words)``.
 """
 
 import gc
@@ -30,19 +31,31 @@ def main():  # type: ignore[no-untyped-def]
         interpreter = Interpreter(
             model_path=job["model"], experimental_op_resolver_type=resolvers[run["kernels"]], num_threads=1
         )
-        port, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        if not job["repeats"]:
-            interpreter.resize_tensor_input(port["index"], inputs.shape)
+        ports, result = interpreter.get_input_details(), interpreter.get_output_details()[0]
+        chosen = inputs[:1] if job["repeats"] else inputs
+        given = columns(chosen, [port["shape"][1:] for port in ports])  # type: ignore[no-untyped-call]
+        for port, part in zip(ports, given, strict=True):
+            if not job["repeats"]:
+                interpreter.resize_tensor_input(port["index"], part.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(port["index"], inputs[:1] if job["repeats"] else inputs)
+        for port, part in zip(ports, given, strict=True):
+            interpreter.set_tensor(port["index"], part)
         gc.disable()  # its rounds would be counted as instructions of the inference
         for _ in range(max(job["repeats"], 1)):
             interpreter.invoke()
         np.save(run["outputs"], interpreter.get_tensor(result["index"]))
         with open(job["ports"], "w", encoding="utf-8") as stream:  # noqa: PTH123
-            json.dump(
-                [[float(scale), int(zero)] for scale, zero in (port["quantization"], result["quantization"])], stream
-            )
+            grids = [port["quantization"] for port in (*ports, result)]
+            json.dump([[float(scale), int(zero)] for scale, zero in grids], stream)
+
+
+def columns(inputs, shapes):  # type: ignore[no-untyped-def]
+    """The part of ``inputs`` that each port reads."""
+    if len(shapes) == 1:
+        return [inputs]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    parts = np.split(inputs, ends[:-1], axis=1)
+    return [np.ascontiguousarray(part).reshape(len(inputs), *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 main()  # type: ignore[no-untyped-call]

@@ -17,7 +17,12 @@ def main(model: str, inputs: str, outputs: str) -> None:
     interpreter = runtime.Interpreter.from_file(model)
     found = []
     for sample in np.load(inputs, allow_pickle=False):
-        interpreter.set_input(sample[None], 0)
+        given, place = sample.reshape(-1), 0
+        while given.size:  # one port's words behind the other's
+            shape = interpreter.get_input_details(place)["shape"]
+            size = int(np.prod(shape))
+            interpreter.set_input(np.ascontiguousarray(given[:size]).reshape(shape), place)
+            given, place = given[size:], place + 1
         interpreter.invoke()
         found.append(interpreter.get_output(0)[0])
     np.save(outputs, np.array(found))

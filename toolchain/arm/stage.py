@@ -92,7 +92,7 @@ def _run(
 ) -> list[ArmRun]:
     runtime, kernels = plan
     outputs = run_on_arm(emulator, model, vectors.inputs, runtime, tuple(kernels))
-    ports = port_failures(vectors, outputs.input, outputs.output)
+    ports = port_failures(vectors, outputs.inputs, outputs.output)
     core = Core(emulator.sysroot.architecture, emulator.cpu)
     title = f"{runtime} {runtime_version(emulator.sysroot, runtime)}"
     runs = []
@@ -103,10 +103,14 @@ def _run(
     return runs
 
 
-def port_failures(vectors: Vectors, source: Grid, result: Grid) -> tuple[str, ...]:
+def port_failures(vectors: Vectors, read: tuple[Grid, ...], result: Grid) -> tuple[str, ...]:
     """The words may be right while the scales are wrong with which a user makes and reads them."""
+    sources = tuple(zip(vectors.input_scale, vectors.input_zero_point, strict=True))
+    if len(sources) != len(read):
+        return (f"the file has {len(read)} input ports, the words were made for {len(sources)}",)
+    names = ["input"] if len(sources) == 1 else [f"input {place}" for place in range(len(sources))]
     expected = (
-        ("input", source, (vectors.input_scale, vectors.input_zero_point)),
+        *zip(names, read, sources, strict=True),
         ("output", result, (vectors.scale, vectors.zero_point)),
     )
     return tuple(

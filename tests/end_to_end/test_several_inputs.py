@@ -207,6 +207,17 @@ def test_several_outputs_are_refused_before_any_work(tmp_path: Path) -> None:
     assert caught.value.exit_code == 3
 
 
+def test_an_input_that_nothing_reads_is_refused_before_any_work(tmp_path: Path) -> None:
+    load_tensorflow()
+    import keras
+
+    window, book = keras.Input((6, 2), name="window"), keras.Input((5,), name="book")
+    table = project(tmp_path, keras.Model([window, book], keras.layers.Dense(1, name="out")(book)))
+    with pytest.raises(PreflightError, match="nothing reads input 'window'") as caught:
+        run(table, tmp_path)
+    assert caught.value.exit_code == 3
+
+
 def test_init_writes_the_project_of_named_arrays_and_of_a_tables_columns(tmp_path: Path) -> None:
     project(tmp_path)
     command = ["init", "--folder", str(tmp_path / "made"), "--model", str(tmp_path / "model.keras")]

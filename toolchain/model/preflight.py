@@ -34,6 +34,11 @@ def check(section: ModelSection, project_folder: Path) -> list[ToolchainError]:
                 hint="toolchain check MODEL says which layers are supported",
             )
         )  # fmt: skip
+    read = {tensor.layer for call in file.wiring.calls for tensor in call.inputs}
+    problems += [
+        UnsupportedModelError(f"nothing reads input '{name}'", where=str(file.path), hint="build the model without it")
+        for name in file.wiring.inputs if name not in read
+    ]  # fmt: skip
     return problems
 
 

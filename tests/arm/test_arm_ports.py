@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +13,12 @@ from arm_cases import data_result, exported, job, need_emulation, recorded
 from test_arm_stage import cortex_m
 from tflite_networks import ACTIVE, EVEN, WEIGHTS, random_words
 
+import toolchain.arm.device as device
 import toolchain.arm.stage as stage
 from toolchain.fixed_point import FixedPoint
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
+from toolchain.target import Device
 
 
 def two_ports() -> FixedPointNetwork:
@@ -60,3 +65,20 @@ def test_a_port_read_with_another_scale_is_caught(artefact: Path) -> None:
     changed = (sources[0], (sources[1][0] * 2, sources[1][1]))
     assert "the input 1 port's scale" in stage.port_failures(vectors, changed, result)[0]
     assert "has 1 input ports" in stage.port_failures(vectors, sources[:1], result)[0]
+
+
+def test_the_program_for_a_board_reads_both_ports(artefact: Path, tmp_path: Path) -> None:
+    """Run here as it would be there; what carries it over is tested in test_arm_device.py."""
+    vectors = stage.read_vectors(artefact / "test_vectors.npz")
+    shutil.copy(artefact / "model.int8.tflite", tmp_path / "model.tflite")
+    np.save(tmp_path / "inputs.npy", vectors.inputs)
+    done = subprocess.run(
+        [sys.executable, str(device.PROGRAM)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    board = Device(ssh="user@board")
+    answer = device.read_answer(done.stdout, board)
+    assert len(answer.ports) == 3
+    runs = device._examined(answer, vectors, "multiclass", board)
+    assert [(run.kernels, run.machine_differences, run.failures) for run in runs] == [
+        ("reference", 0, ()), ("default", 0, ()),
+    ]  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arm_cases import exported, need_emulation
+from test_arm_ports import two_ports
 from tflite_networks import convolution_network, image_network, lowered, operators_network
 
 from toolchain.arm.emulation import open_emulator
@@ -36,10 +37,13 @@ def with_runners(folder: Path, network: FixedPointNetwork) -> Path:
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, bytes], tuple[int, bytes, str]]:
     """Runs the compiled program of the small network: file and input bytes to exit code, output, errors."""
+    return compiled(with_runners(tmp_path_factory.mktemp("runner"), convolution_network()))
+
+
+def compiled(folder: Path) -> Callable[[Path, bytes], tuple[int, bytes, str]]:
     need_emulation()
     if shutil.which(COMPILER) is None:
         pytest.skip(f"{COMPILER} is not installed (apt-get install g++-aarch64-linux-gnu)")
-    folder = with_runners(tmp_path_factory.mktemp("runner"), convolution_network())
     emulator = open_emulator(open_sysroot("aarch64"))
     # Alone: beside it in the wheel stands a library for GPUs that LiteRT would load, whose code a Cortex-A72 has not.
     library = shutil.copy(emulator.sysroot.site / "ai_edge_litert" / "ai_edge_litert" / "libLiteRt.so", folder)
@@ -71,6 +75,20 @@ def test_the_program_for_cortex_a_gives_every_predicted_word(
     code, output, errors = runner(tmp_path / "model.int8.tflite", vectors["inputs"].tobytes())
     assert code == 0, errors
     assert np.array_equal(np.frombuffer(output, np.int8).reshape(vectors["to_even"].shape), vectors["to_even"])
+
+
+def test_the_program_for_cortex_a_feeds_two_ports(tmp_path: Path) -> None:
+    folder = with_runners(tmp_path, two_ports())
+    run = compiled(folder)
+    vectors = np.load(folder / "test_vectors.npz")
+    code, output, errors = run(folder / "model.int8.tflite", vectors["inputs"].tobytes())
+    assert code == 0, errors
+    assert np.array_equal(np.frombuffer(output, np.int8).reshape(vectors["to_even"].shape), vectors["to_even"])
+
+
+def test_the_program_for_cortex_m_knows_the_size_of_every_port(tmp_path: Path) -> None:
+    text = (with_runners(tmp_path, two_ports()) / "runners" / CORTEX_M).read_text()
+    assert "input_bytes[] = {8, 5};" in text
 
 
 def test_the_program_for_cortex_a_fails_aloud(

@@ -4,7 +4,8 @@
 //   g++ -O2 runner_cortex_a.cpp -o runner "$(python3 -c 'import ai_edge_litert as l; print(l.__path__[0])')/libLiteRt.so"
 //   ./runner model.int8.tflite inputs.bin outputs.bin
 //
-// inputs.bin: @INPUT@ bytes a sample, one sample after the other: q = clip(rint(x / @INPUT_SCALE@) + @INPUT_ZERO@, -128, 127).
+// inputs.bin: @INPUT@ bytes a sample, one sample after the other; in each:
+@PORTS@
 // outputs.bin: @OUTPUT@ bytes a sample: (q - @OUTPUT_ZERO@) * @OUTPUT_SCALE@. Exit code 1 and a line on standard error when anything fails.
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +49,8 @@ Status LiteRtRunCompiledModel(CompiledModel, size_t, size_t, Buffer*, size_t, Bu
 }
 
 static const int kInt8 = 9, kCpu = 1, kRead = 0, kWrite = 1;
+static const size_t kInputs[] = {@INPUTS@};  // bytes of each input
+static const size_t kCount = sizeof kInputs / sizeof kInputs[0];
 static const size_t kInputBytes = @INPUT@, kOutputBytes = @OUTPUT@;
 
 static void check(Status status, const char* what) {
@@ -82,13 +85,15 @@ int main(int argc, char** argv) {
 
   TensorType input_type = {kInt8, {}}, output_type = {kInt8, {}};
   Requirements needed;
-  Buffer input, output;
-  check(LiteRtGetCompiledModelInputTensorLayout(compiled, 0, 0, &input_type.layout), "input layout");
+  Buffer inputs[kCount], output;
   check(LiteRtGetCompiledModelOutputTensorLayouts(compiled, 0, 1, &output_type.layout, false), "output layout");
-  stop_unless(elements(input_type.layout) == kInputBytes, "the model's input is not of this runner's size");
   stop_unless(elements(output_type.layout) == kOutputBytes, "the model's output is not of this runner's size");
-  check(LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, &needed), "input");
-  check(LiteRtCreateManagedTensorBufferFromRequirements(environment, &input_type, needed, &input), "input buffer");
+  for (size_t port = 0; port < kCount; ++port) {
+    check(LiteRtGetCompiledModelInputTensorLayout(compiled, 0, port, &input_type.layout), "input layout");
+    stop_unless(elements(input_type.layout) == kInputs[port], "the model's input is not of this runner's size");
+    check(LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, port, &needed), "input");
+    check(LiteRtCreateManagedTensorBufferFromRequirements(environment, &input_type, needed, &inputs[port]), "input buffer");
+  }
   check(LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, &needed), "output");
   check(LiteRtCreateManagedTensorBufferFromRequirements(environment, &output_type, needed, &output), "output buffer");
 
@@ -100,10 +105,12 @@ int main(int argc, char** argv) {
   size_t found;
   while ((found = fread(sample, 1, kInputBytes, source)) == kInputBytes) {
     void* memory;
-    check(LiteRtLockTensorBuffer(input, &memory, kWrite), "input buffer");
-    memcpy(memory, sample, kInputBytes);
-    check(LiteRtUnlockTensorBuffer(input), "input buffer");
-    check(LiteRtRunCompiledModel(compiled, 0, 1, &input, 1, &output), "run");
+    for (size_t port = 0, first = 0; port < kCount; first += kInputs[port++]) {
+      check(LiteRtLockTensorBuffer(inputs[port], &memory, kWrite), "input buffer");
+      memcpy(memory, sample + first, kInputs[port]);
+      check(LiteRtUnlockTensorBuffer(inputs[port]), "input buffer");
+    }
+    check(LiteRtRunCompiledModel(compiled, 0, kCount, inputs, 1, &output), "run");
     check(LiteRtLockTensorBuffer(output, &memory, kRead), "output buffer");
     stop_unless(fwrite(memory, 1, kOutputBytes, target) == kOutputBytes, "the outputs cannot be written");
     check(LiteRtUnlockTensorBuffer(output), "output buffer");

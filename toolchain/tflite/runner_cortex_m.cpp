@@ -21,6 +21,9 @@
 #endif
 alignas(16) static uint8_t arena[ARENA_BYTES];
 
+static const size_t input_bytes[] = {@INPUTS@};  // of each input; a sample holds one behind the other
+static const size_t inputs = sizeof input_bytes / sizeof input_bytes[0];
+
 static TfLiteStatus add_operators(tflite::MicroMutableOpResolver<@COUNT@>& resolver) {
 @OPERATORS@
   return kTfLiteOk;
@@ -40,16 +43,20 @@ int main() {
     MicroPrintf("the arena of %d bytes is too small, or an operator is missing", ARENA_BYTES);
     return -1;
   }
-  TfLiteTensor* input = interpreter.input(0);
   TfLiteTensor* output = interpreter.output(0);
-  if (input->type != kTfLiteInt8 || input->bytes != MODEL_INPUT_BYTES || output->type != kTfLiteInt8 ||
-      output->bytes != MODEL_OUTPUT_BYTES) {
+  bool same = interpreter.inputs_size() == inputs && output->type == kTfLiteInt8 && output->bytes == MODEL_OUTPUT_BYTES;
+  for (size_t port = 0; same && port < inputs; ++port) {
+    same = interpreter.input(port)->type == kTfLiteInt8 && interpreter.input(port)->bytes == input_bytes[port];
+  }
+  if (!same) {
     MicroPrintf("the model is not the one of test_vectors.h");
     return -1;
   }
   int different = 0;
   for (int sample = 0; sample < TEST_VECTORS; ++sample) {
-    memcpy(input->data.int8, test_inputs[sample], MODEL_INPUT_BYTES);
+    for (size_t port = 0, first = 0; port < inputs; first += input_bytes[port++]) {
+      memcpy(interpreter.input(port)->data.int8, test_inputs[sample] + first, input_bytes[port]);
+    }
     if (interpreter.Invoke() != kTfLiteOk) return -1;
     for (size_t word = 0; word < MODEL_OUTPUT_BYTES; ++word) {
       different += output->data.int8[word] != test_outputs[sample][word];

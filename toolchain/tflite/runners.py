@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolchain.tflite.operators import IntegerModel
+from toolchain.tflite.operators import IntegerModel, ModelPort
 from toolchain.tflite.reader import read_summary, read_tensors
 from toolchain.tflite.vectors import VECTORS_FILE
 
@@ -27,15 +27,16 @@ RESOLVERS = {
 
 def write_runners(path: Path, model: IntegerModel) -> None:
     """Write ``runners/`` beside the int8 file ``path`` and its ``test_vectors.npz``: a program for each kind of core,
-    and some of the vectors as a header for the one that has no files. ``model`` has one input and one output.
+    and some of the vectors as a header for the one that has no files. ``model`` has one output; a sample is the words
+    of its inputs, one behind the other.
     """
     folder = path.parent / FOLDER
     folder.mkdir(exist_ok=True)
-    sizes = [int(np.prod(tensor.shape)) for tensor in (model.input, model.output)]
+    sizes = [int(np.prod(port.tensor.shape)) for port in model.inputs]
     names = dict.fromkeys(read_summary(path).operators)  # in order, each once
     values = {
-        "INPUT": str(sizes[0]), "OUTPUT": str(sizes[1]),
-        "INPUT_SCALE": repr(model.input.grid.scale), "INPUT_ZERO": str(model.input.grid.zero_point),
+        "INPUT": str(sum(sizes)), "OUTPUT": str(int(np.prod(model.output.shape))),
+        "INPUTS": ", ".join(map(str, sizes)), "PORTS": "\n".join(map(_describe, model.inputs)),
         "OUTPUT_SCALE": repr(model.output.grid.scale), "OUTPUT_ZERO": str(model.output.grid.zero_point),
         "ARENA": str(arena_bound(path)), "COUNT": str(len(names)),
         "OPERATORS": "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{RESOLVERS[name]}());" for name in names),
@@ -46,6 +47,11 @@ def write_runners(path: Path, model: IntegerModel) -> None:
             text = text.replace(f"@{key}@", value)
         (folder / name).write_text(text, encoding="ascii")
     (folder / VECTORS_HEADER).write_text(_vectors(path.parent / VECTORS_FILE), encoding="ascii")
+
+
+def _describe(port: ModelPort) -> str:
+    grid, size = port.tensor.grid, int(np.prod(port.tensor.shape))
+    return f"//   {size} bytes of {port.name}: q = clip(rint(x / {grid.scale!r}) + {grid.zero_point}, -128, 127)"
 
 
 def arena_bound(path: Path) -> int:

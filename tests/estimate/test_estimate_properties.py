@@ -179,6 +179,21 @@ def test_a_scale_of_unknown_constants_may_take_a_dsp_block_for_each_word() -> No
     assert (found.dsp.value, found.dsp.high) == (0, 12)
 
 
+@pytest.mark.parametrize(
+    ("function", "strategy", "grade"), [("gru", "resource", "B"), ("lstm", "resource", "D"), ("gru", "latency", "D")]
+)
+def test_recurrent_layers_that_no_report_has_are_not_trusted(function: str, strategy: str, grade: str) -> None:
+    gates = 3 if function == "gru" else 4
+    weights = np.random.default_rng(0).integers(-128, 128, (4 + 6, gates * 6))
+    layer = DesignLayer(
+        "r", "recurrent", 16, 16, 6, 8, weights[:4], 8, 24, strategy, 4 if strategy == "resource" else 1,
+        function=function, recurrent_weights=weights[4:], table_size=1024,
+    )  # fmt: skip
+    found = estimate_design(design(layer, "vivado"), FPGA)
+    assert found.grade == grade
+    assert found.lut.low < 0.6 * found.lut.value or grade == "B"
+
+
 def test_a_worse_grade_has_no_narrower_interval() -> None:
     seen = [Deviation(f"{grade}{place}", grade, "csynth", "lut", size)
             for grade, size in (("A", 1.0), ("B", 0.1), ("C", 0.2)) for place in range(5)]  # fmt: skip

@@ -47,10 +47,14 @@ def recurrent_price(layer: DesignLayer, design: Design, coefficients: Coefficien
         f"{layer.function or 'recurrent'} of {units} units: {steps} steps of {step} cycles, {states} state products",
         *(line for part in parts for line in part.explanation),
     )
+    seen = layer.function == "gru" and layer.strategy == "resource"
+    note = "GRU of the resource strategy: three designs were measured"
+    if not seen:
+        note = f"{layer.function or 'recurrent'}, {layer.strategy} strategy: no report has it, counted like such a GRU"
     return Price(
         sum(part.dsp for part in parts) + states, sum(part.bram_18k for part in parts) + blocks, lut, ff,
-        float(steps * step), float(steps * step), spread, lines, ("recurrent layers: three designs were measured",),
-        "foreign", float(steps * (step - 1)),
+        float(steps * step), float(steps * step), spread, lines, (note,),
+        "foreign" if seen else "none", float(steps * (step - 1)),
     )  # fmt: skip
 
 

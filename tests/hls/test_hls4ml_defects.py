@@ -254,6 +254,19 @@ def test_unsigned_values_are_padded_with_a_large_one(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
+def test_an_index_that_is_always_zero_is_not_rounded(tmp_path: Path) -> None:
+    """hls4ml's type for it drops thirty bits of eleven by rounding, where C++ aborts."""
+    b = NetworkBuilder("n")
+    bias = np.array([-3, -1])
+    small = FixedPoint(False, -20, 31, Rounding.TRN, Overflow.SAT)
+    index = FixedPoint(False, -20, 24, Rounding.RND, Overflow.SAT)
+    d = b.dense("d", b.input("x", (4,), X), np.zeros((4, 2), dtype=np.int64), X, bias, X, result=small)
+    t = b.table("t", b.requantize("q", d, index), np.arange(1, 17), FixedPoint(True, 5, 0))
+    network = b.build((b.dense("last", t, np.ones((2, 1), dtype=np.int64), X),))
+    assert run(network, tmp_path, "io_stream") == "bit_exact"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "io_type", "strategy"),
     [

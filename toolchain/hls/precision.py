@@ -85,8 +85,10 @@ def _keep_every_bit(
     for place in traced:
         node, layer = network[place.node], graph.graph[place.trace]
         exact, now = bounds[node.name], layer.get_output_variable().type.precision
-        if exact.lowest == 0 == exact.highest and not _is_index(node, network):
-            _set_result(layer, _precision(ZEROS, now))
+        if exact.lowest == 0 == exact.highest:
+            # A table's index keeps its bits; rounding, which could read one that is not there, has nothing to do.
+            index = _format_of(now).with_modes(Rounding.TRN, Overflow.WRAP)
+            _set_result(layer, _precision(index if _is_index(node, network) else ZEROS, now))
             continue
         if not find_shortfall(exact, node.result, _format_of(now)):
             continue

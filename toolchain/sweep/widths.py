@@ -2,12 +2,14 @@
 
 All widths of a layer are tried side by side, without fine-tuning, on the validation part; the narrowest that keeps the
 task metric within the allowed loss is kept, then the next layer has its turn. At the end the widths are fine-tuned as
-the project says, and compared once more with the project's own widths.
+the project says and compared once more with the project's own widths; while they lose too much, every one gets a bit
+back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +57,8 @@ class Widths(BaseModel):
     chosen: dict[str, int]
     before: dict[str, float]  # metrics of the project's own widths, fine-tuned
     after: dict[str, float]  # of the chosen ones, fine-tuned
-    loss: float  # of the task metric on the validation part, relative to before
-    within: bool
+    loss: float  # of the task metric on the validation part, relative to before: at most the allowed one
+    given_back: int  # bits that every narrowed width got back after fine-tuning
     tried: int
 
     @property
@@ -104,14 +106,26 @@ def search(plan: WidthPlan, told: Callable[[str], None], built: Built = build) -
                     chosen[key] = width
                     break
             told(f"{key}: {bits} -> {chosen.get(key, bits)} bits")
-        (final,) = measured([dict(chosen)], True)
-    if final.state == "failed":
-        raise ProjectError(f"the chosen widths fail: {final.problem}", where="toolchain widths")
-    loss = relative_loss(own.metric, own.metrics["accuracy"], final.metrics["accuracy"])
+        final, more = own, 0
+        for more, wider in _wider(chosen, keys):
+            (final,) = measured([dict(wider)], True)
+            loss = relative_loss(own.metric, own.metrics["accuracy"], final.metrics.get("accuracy", math.nan))
+            if final.state == "complete" and loss <= plan.loss:
+                chosen = wider
+                break
+            told(f"{more} bits given back: " + (final.problem or f"after fine-tuning the loss is {loss:.3g}"))
+        else:
+            chosen, final, loss = {}, own, 0.0
     return Widths(
         metric=own.metric, objective=plan.objective, allowed_loss=plan.loss, chosen=chosen, before=own.metrics,
-        after=final.metrics, loss=loss, within=loss <= plan.loss, tried=tried,
+        after=final.metrics, loss=loss, given_back=more, tried=tried,
     )  # fmt: skip
+
+
+def _wider(chosen: dict[str, int], own: dict[str, int]) -> Iterator[tuple[int, dict[str, int]]]:
+    """The chosen widths with 0, 1, 2 … bits more, without those that are their own again; none when all are."""
+    for more in range(max((own[key] - bits for key, bits in chosen.items()), default=0)):
+        yield more, {key: bits + more for key, bits in chosen.items() if bits + more < own[key]}
 
 
 def _keys(plan: WidthPlan) -> dict[str, int]:

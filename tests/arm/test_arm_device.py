@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from arm_cases import data_result, exported, recorded
+from conftest import ROOT, run_toolchain, write_small_project
 
 from toolchain.arm.device import read_answer, run_on_device
 from toolchain.arm.device_program import ANSWER
@@ -189,3 +191,28 @@ def test_names_that_are_options_or_commands_are_refused(name: str) -> None:
         Device(ssh=name)
     with pytest.raises(ValueError, match="python"):
         Device(ssh="board", python=name)
+
+
+@pytest.mark.slow
+def test_the_command_measures_anew_and_the_report_shows_the_last_run(board: Device, tmp_path: Path) -> None:
+    write_small_project(tmp_path / "small")
+    text = (ROOT / "targets" / "raspberry_pi_4.toml").read_text()
+    table = "".join(f'{name} = "{value}"\n' for name, value in board.model_dump().items())
+    (tmp_path / "pi.toml").write_text(text.replace("[sources]", f"[device]\n{table}\n[sources]"))
+    arguments = ("tflite", "small", "--target", "pi.toml", "--device", "--json")
+    found = []
+    for _ in range(2):
+        done = run_toolchain(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "board: p50" in done.stderr
+        found.append(json.loads(done.stdout)["device"])
+    assert found[0]["model_sha256"] == found[1]["model_sha256"]
+    assert found[0] != found[1]  # measured twice
+    done = run_toolchain("report", "small", "--target", "pi.toml", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["device"]["measured"] == found[1]["measured"]
+    (tmp_path / "pi.toml").write_text((tmp_path / "pi.toml").read_text().replace('ssh = "board"', 'ssh = "nobody"'))
+    done = run_toolchain(*arguments, cwd=tmp_path)
+    assert done.returncode == 6
+    assert "cannot be reached" in done.stderr
+    assert run_toolchain(*arguments[:2], "--device", cwd=tmp_path).returncode == 2  # the shipped target has no board

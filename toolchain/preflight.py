@@ -72,9 +72,13 @@ def input_problems(project: Project, project_folder: Path) -> list[ToolchainErro
     from toolchain.model.preflight import input_names as taken_names
 
     taken, given = taken_names(project.model, project_folder), given_names(project.data, project_folder)
+    where = f"[model] file: {project_folder / project.model.file}"
+    if project.model.architecture:
+        taken, where = ("samples",), f"[model] architecture = '{project.model.architecture}'"
+        given = given if given and len(given) > 1 else None
     if not taken or given is None:
         return []
-    problem = names_problem(taken, given, f"[model] file: {project_folder / project.model.file}")
+    problem = names_problem(taken, given, where)
     return [problem] if problem else []
 
 

@@ -45,7 +45,7 @@ class DataSection(Section):
     target_columns: tuple[str, ...] = Field(
         (), description="regression and classification of a table: what is predicted; the other numbers are the inputs"
     )
-    inputs: dict[str, tuple[str, ...]] = Field(
+    inputs: dict[Name, tuple[str, ...]] = Field(
         default_factory=dict, description="of a table: the columns of each input of a model of several"
     )
     time_column: str = Field(

@@ -218,6 +218,12 @@ def test_an_input_that_nothing_reads_is_refused_before_any_work(tmp_path: Path) 
     assert caught.value.exit_code == 3
 
 
+def test_a_reference_architecture_has_one_input(tmp_path: Path) -> None:
+    table = project(tmp_path) | {"model": {"architecture": "btc_mlp"}}
+    with pytest.raises(PreflightError, match="architecture = 'btc_mlp': the model has no input 'book'; it has samples"):
+        run(table, tmp_path)
+
+
 def test_init_writes_the_project_of_named_arrays_and_of_a_tables_columns(tmp_path: Path) -> None:
     project(tmp_path)
     command = ["init", "--folder", str(tmp_path / "made"), "--model", str(tmp_path / "model.keras")]
@@ -236,6 +242,7 @@ def test_init_writes_the_project_of_named_arrays_and_of_a_tables_columns(tmp_pat
         ([], 3, "the model has 2 inputs (book, window), the data have one"),
         (["--input", "window=a"], 3, "the data have nothing for input 'book'"),
         (["--input", "window"], 2, "NAME=COLUMN,COLUMN"),
+        (["--input", "a window=a"], 2, "[data.inputs.a window]"),
     ):
         done = run_toolchain(*command, "refused", *columns, *more)
         assert done.returncode == code

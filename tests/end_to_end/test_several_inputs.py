@@ -158,12 +158,16 @@ def test_the_page_the_sweep_and_the_estimate_know_both_inputs(built: tuple[Any, 
     [
         {"strategy": "iterative", "epochs": 4, "final_sparsity": 0.4},
         {"strategy": "one_shot", "weight_criterion": "taylor", "epochs": 4, "final_sparsity": 0.4, "distillation": 0.5},
-        {"structured_sparsity": 0.3, "criterion": "activation", "epochs": 4, "final_sparsity": 0.3},
-        {"structured_sparsity": 0.3, "criterion": "taylor", "epochs": 4, "final_sparsity": 0.3},
+        {"frequency": 1, "structured_sparsity": 0.3, "criterion": "activation", "epochs": 4, "final_sparsity": 0.3},
+        {"frequency": 1, "structured_sparsity": 0.3, "criterion": "taylor", "epochs": 4, "final_sparsity": 0.3},
     ],
 )
 def test_every_way_of_pruning_feeds_both_inputs(tmp_path: Path, prune: dict[str, Any]) -> None:
-    outcome = run(project(tmp_path, prune=prune, train={"epochs": 2}, hls={"io_type": "io_stream"}), tmp_path, "verify")
+    outcome = run(
+        project(tmp_path, prune=prune, train={"epochs": 2}, hls={"io_type": "io_stream"}),
+        tmp_path,
+        "verify",
+    )
     verdict, pruned = outcome.get("verify", VerifyResult), outcome.get("prune", PruneResult)
     assert verdict is not None
     assert pruned is not None

@@ -1,8 +1,11 @@
 // Runs model.int8.tflite on a Cortex-A core (aarch64): int8 words in, int8 words out, through LiteRT's C API.
 //
 //   pip install ai-edge-litert
-//   g++ -O2 runner_cortex_a.cpp -o runner "$(python3 -c 'import ai_edge_litert as l; print(l.__path__[0])')/libLiteRt.so"
-//   ./runner model.int8.tflite inputs.bin outputs.bin
+//   cp "$(python3 -c 'import ai_edge_litert as l; print(l.__path__[0])')/libLiteRt.so" .
+//   g++ -O2 runner_cortex_a.cpp -o runner ./libLiteRt.so
+//   LD_LIBRARY_PATH=. ./runner model.int8.tflite inputs.bin outputs.bin
+//
+// The copy stands alone on purpose: LiteRT loads accelerators beside it, and the wheel's needs a core with LSE.
 //
 // inputs.bin: @INPUT@ bytes a sample, one sample after the other; in each:
 @PORTS@

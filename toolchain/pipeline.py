@@ -279,8 +279,9 @@ def _verify(outcome: Outcome, quantized: QuantizeResult, csim: CsimResult) -> Ve
         return verify(quantized, simulated, job)
 
     result = _stage(outcome, "verify", VerifyResult, depends, ("numpy",), produce)
-    for comparison, title in ((result.hardware, "hardware"), (result.model, "QKeras model")):
-        if comparison.verdict == "mismatch":
+    compared = ((result.hardware, "hardware"), (result.model, "QKeras model"), (result.window, "step over the window"))
+    for comparison, title in compared:
+        if comparison is not None and comparison.verdict == "mismatch":
             outcome.problems.append(_mismatch(comparison.first_mismatch, comparison.mismatched_words, title))
     return result
 

@@ -22,7 +22,7 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
     """Every problem of the project's files, options and environment that shows without doing the work."""
     from toolchain.data.preflight import check as check_data
     from toolchain.model.preflight import check as check_model
-    from toolchain.model.preflight import ends_in_softmax, kernel_names
+    from toolchain.model.preflight import ends_in_softmax, kernel_names, step_problems
     from toolchain.prune.preflight import check as check_prune
 
     problems: list[ToolchainError] = [*_folder(project_folder)]
@@ -30,6 +30,12 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
     problems += data_problems
     model_problems = check_model(project.model, project_folder)
     problems += model_problems or check_prune(project.prune, kernel_names(project.model, project_folder))
+    if project.model.recurrent == "step" and not model_problems:
+        problems += step_problems(project.model, project_folder)
+        if project.quantize.final_softmax:
+            problems.append(
+                ProjectError("a step gives logits", where="[quantize] final_softmax", allowed="final_softmax = false")
+            )
     if project.quantize.final_softmax and not ends_in_softmax(project.model, project_folder):
         problems.append(
             ProjectError(

@@ -88,6 +88,9 @@ class ModelSection(Section):
     file: str = Field("", description="a Keras file instead; relative to the project folder")
     weights: str = Field("", description="the weights that belong to a file that ends in .json")
     final_relu: bool = Field(False, description="ReLU on the output as in the paper; off: a ReLU cannot go below 0")
+    recurrent: Literal["unrolled", "step"] = Field(
+        "unrolled", description="step: hardware is one tick of the recurrent layer, its state at ports"
+    )
     allow_custom_code: bool = Field(False, description="let a Keras file's Lambda or custom code run: only if trusted")
 
     @model_validator(mode="after")

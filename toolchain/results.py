@@ -141,6 +141,14 @@ class LayerWeights(Record):
         return self.zeros / self.weights if self.weights else 0.0
 
 
+class RecurrentWindow(Record):
+    """Where the equal steps of a recurrent layer stand in the graph: layer and call, in the order of the ticks."""
+
+    layer: str
+    ticks: tuple[tuple[str, int], ...]
+    states: tuple[tuple[tuple[str, int], ...], ...]
+
+
 class ModelResult(StageResult):
     """A float model ``model.keras`` (tf_keras), and ``predictions.npy`` on the test part: ``(samples, outputs)``."""
 
@@ -152,6 +160,7 @@ class ModelResult(StageResult):
     loss: Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
     validation_loss: float
     left_out: tuple[str, ...] = ()  # "softmax of 'layer'": the outputs are logits
+    window: RecurrentWindow | None = None  # a recurrent layer that was unrolled and is to be one step in hardware
 
 
 class RemovedGroup(Record):
@@ -348,6 +357,7 @@ class VerifyResult(StageResult):
 
     hardware: Comparison  # C-simulation against the FixedPointNetwork
     model: Comparison  # FixedPointNetwork against QKeras
+    window: Comparison | None = None  # the step run over the window against the unrolled network
     saturations: dict[str, int] = {}  # node -> words that its format clipped or wrapped, where the proof allows any
 
 

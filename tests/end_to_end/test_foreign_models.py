@@ -186,6 +186,31 @@ def test_softmax_and_layer_normalization_in_hardware(tmp_path: Path, io_type: st
     assert not outcome.problems
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
+    """The cell's hardware word for word, the cell over the window the unrolled network: pruned, quantized, reported."""
+    _, table = write_project(tmp_path, recurrent, 3, ".keras")
+    table["model"]["recurrent"] = "step"
+    outcome = pipeline.run(pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250")))
+    result = outcome.get("verify", VerifyResult)
+    assert result is not None
+    assert result.window is not None
+    assert result.hardware.verdict == result.model.verdict == result.window.verdict == "bit_exact"
+    assert outcome.report is not None
+    assert outcome.report.accuracy.hls == outcome.report.accuracy.quantized
+    assert "The step over the window equals" in model_statement(outcome.report)
+    assert not outcome.problems
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_a_step_is_refused_before_any_work(tmp_path: Path) -> None:
+    _, table = write_project(tmp_path, sequence, 3, ".keras")
+    table["model"]["recurrent"] = "step"
+    with pytest.raises(PreflightError, match="recurrent layers: none"):
+        pipeline.run(pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250")))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_final_softmax_that_is_not_there_is_refused(tmp_path: Path) -> None:
     _, table = write_project(tmp_path, residual, 3, ".keras")

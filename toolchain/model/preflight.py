@@ -11,6 +11,7 @@ from toolchain.project import ModelSection
 
 #: The layers with kernels of each reference architecture, in order.
 KERNELS = {"spx_cnn": ("conv", "hidden", "forecast"), "btc_mlp": ("hidden1", "hidden2", "hidden3", "logit")}
+_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
 _KERNEL_KINDS = (
     "Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
 )  # fmt: skip
@@ -62,6 +63,37 @@ def input_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:
         return read_keras_file(project_folder / section.file, section.allow_custom_code).wiring.inputs
     except ToolchainError:
         return ()
+
+
+def step_problems(section: ModelSection, project_folder: Path) -> list[ToolchainError]:
+    """Why a model cannot become a recurrent step: one layer that reads the input, which nothing else reads."""
+    where, hint = "[model] recurrent = 'step'", "recurrent = 'unrolled'"
+    if not section.file:
+        return [ProjectError("the reference architectures have no recurrent layer", where=where, hint=hint)]
+    try:
+        wiring = read_keras_file(project_folder / section.file, section.allow_custom_code).wiring
+    except ToolchainError:
+        return []
+    found = [layer for layer in wiring.layers.values() if layer.kind in (*_RECURRENT, "Bidirectional")]
+    if len(found) != 1 or found[0].kind not in _RECURRENT:
+        kinds = ", ".join(layer.kind for layer in found) or "none"
+        return [UnsupportedModelError(
+            f"recurrent layers: {kinds}", where=where, allowed=f"one {', '.join(_RECURRENT)}", hint=hint
+        )]  # fmt: skip
+    problems: list[ToolchainError] = [
+        UnsupportedModelError(
+            f"{key} = True in layer '{found[0].name}'", where=where, allowed=f"{key} = False", hint=hint
+        )
+        for key in ("return_sequences", "go_backwards")
+        if found[0].config.get(key)
+    ]
+    readers = {call.layer for call in wiring.calls if any(read.layer in wiring.inputs for read in call.inputs)}
+    if readers != {found[0].name}:
+        problems.append(UnsupportedModelError(
+            f"the input is read by {', '.join(sorted(readers))}", where=where,
+            allowed=f"by '{found[0].name}' alone", hint=hint,
+        ))  # fmt: skip
+    return problems
 
 
 def kernel_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:

@@ -18,8 +18,9 @@ from toolchain.model.keras_graph import build_keras, check_predictions, graph_of
 from toolchain.model.loading import checked_graph, load_model_file
 from toolchain.model.rewriting import is_quantized, plain_graph, without_final_activation
 from toolchain.model.tensorflow import load_tensorflow, seed_everything
+from toolchain.model.unrolling import check_window, with_equal_steps
 from toolchain.project import ModelSection, TrainSection
-from toolchain.results import DataResult, Job, ModelResult, Samples
+from toolchain.results import DataResult, Job, ModelResult, RecurrentWindow, Samples
 
 
 def train(data: DataResult, model: ModelSection, section: TrainSection, job: Job) -> ModelResult:
@@ -33,6 +34,8 @@ def train(data: DataResult, model: ModelSection, section: TrainSection, job: Job
         return _train(build(model, data), data, section, job)
     weights = job.project_folder / model.weights if model.weights else None
     graph = load_model_file(job.project_folder / model.file, weights, model.allow_custom_code)
+    if model.recurrent == "step":
+        return _train_steps(graph, data, section, job)
     return _train_graph(graph, "[model] file", data, section, job)
 
 
@@ -40,6 +43,21 @@ def from_model(model: Any, data: DataResult, section: TrainSection, job: Job) ->
     """The same for a Keras 2 or Keras 3 model in memory, which is left as it is. Raises as ``train``."""
     seed_everything(job.seed)
     return _train_graph(checked_graph(model), "model", data, section, job)
+
+
+def _train_steps(graph: Graph, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
+    """The recurrent layer as equal steps from here on: they are trained, pruned and quantized together."""
+    if is_quantized(graph):
+        check_window(())
+    unrolled, windows = with_equal_steps(graph, output_shapes(graph))
+    window = check_window(windows)
+    check_predictions(build_keras(graph), unrolled, "[model] recurrent = 'step'")
+    made = _train_graph(unrolled, "[model] file", data, section, job)
+    steps = RecurrentWindow(
+        layer=window.layer.name, ticks=tuple((tick.layer, tick.call) for tick in window.ticks),
+        states=tuple(tuple((state.layer, state.call) for state in states) for states in window.states),
+    )  # fmt: skip
+    return made.model_copy(update={"window": steps})
 
 
 def _train_graph(graph: Graph, where: str, data: DataResult, section: TrainSection, job: Job) -> ModelResult:

@@ -1,13 +1,14 @@
 """Recurrent layers said step by step: Dense layers, tables, products and sums that are shared by all steps.
 
 The formulas are those of Keras 2's LSTM, GRU (both bias conventions) and SimpleRNN. The state begins at zero, so the
-first step needs no recurrent weights.
+first step needs no recurrent weights; where every step must be the same one, zeros are given to it instead.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,24 @@ from toolchain.model.graph import Array, Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.names import free_name
 
 RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A recurrent layer unrolled: what each step reads, and the states that it gives, in the order of the steps."""
+
+    layer: Layer
+    ticks: tuple[Tensor, ...]
+    states: tuple[tuple[Tensor, ...], ...]
+
+
+def with_equal_steps(
+    graph: Graph, shapes: dict[Tensor, tuple[int | None, ...]]
+) -> tuple[Graph, tuple[Window, ...]]:  # fmt: skip
+    """``graph`` unrolled so that the first step is no other than the rest, and where the steps are. Raises as below."""
+    unrolling = _Unrolling(graph, shapes, zeros=True)
+    made = unrolling.build()
+    return made, tuple(unrolling.windows)
 
 
 def unrolled(graph: Graph, shapes: dict[Tensor, tuple[int | None, ...]]) -> Graph:
@@ -29,9 +48,32 @@ def unrolled(graph: Graph, shapes: dict[Tensor, tuple[int | None, ...]]) -> Grap
     return _Unrolling(graph, shapes).build()
 
 
+def check_window(windows: tuple[Window, ...]) -> Window:
+    """The one recurrent layer that becomes a step. Raises UnsupportedModelError."""
+    where = "[model] recurrent = 'step'"
+    if len(windows) != 1:
+        raise UnsupportedModelError(
+            f"the model has {len(windows)} recurrent layers",
+            where=where,
+            allowed="one, in one direction",
+            hint="recurrent = 'unrolled'",
+        )  # fmt: skip
+    window = windows[0]
+    for key in ("return_sequences", "go_backwards"):
+        if window.layer.config.get(key):
+            raise UnsupportedModelError(
+                f"{key} = True: the step has the last output alone, of ticks in their order",
+                where=f"layer '{window.layer.name}'", allowed=f"{key} = False", hint="recurrent = 'unrolled'",
+            )  # fmt: skip
+    if len(window.ticks) < 2:
+        raise UnsupportedModelError("a window of one step has no state", where=f"layer '{window.layer.name}'")
+    return window
+
+
 class _Unrolling:
-    def __init__(self, graph: Graph, shapes: dict[Tensor, tuple[int | None, ...]]) -> None:
-        self.graph, self.shapes = graph, shapes
+    def __init__(self, graph: Graph, shapes: dict[Tensor, tuple[int | None, ...]], zeros: bool = False) -> None:
+        self.graph, self.shapes, self.zeros = graph, shapes, zeros
+        self.windows: list[Window] = []
         self.layers: dict[str, Layer] = {}
         self.calls: list[Call] = []
         self.place: dict[Tensor, Tensor] = {}
@@ -64,12 +106,19 @@ class _Unrolling:
         order = range(steps - 1, -1, -1) if layer.config.get("go_backwards") else range(steps)
         cell = _CELLS[layer.kind](self, layer, int(features or 0))
         states: list[Tensor] = []
+        ticks: list[Tensor] = []
+        kept: list[tuple[Tensor, ...]] = []
         for step in order:
             cropped = self.add(
                 layer, f"step{step}", "Cropping1D", [self._moved(read)], {"cropping": (step, steps - 1 - step)}
             )
             now = self.add(layer, f"tick{step}", "Reshape", [cropped], {"target_shape": (features,)})
+            if self.zeros and not states:
+                cell.begin(self._zeros(layer, now, int(features or 0)))
             states.append(cell.step(now))
+            ticks.append(now)
+            kept.append(cell.states)
+        self.windows.append(Window(layer, tuple(ticks), tuple(kept)))
         if not layer.config.get("return_sequences"):
             return states[-1]
         units = int(layer.config["units"])
@@ -78,6 +127,11 @@ class _Unrolling:
             for at, state in enumerate(states)
         ]
         return rows[0] if len(rows) == 1 else self.add(layer, "rows", "Concatenate", rows, {"axis": 1})
+
+    def _zeros(self, layer: Layer, tick: Tensor, features: int) -> Tensor:
+        units = int(layer.config["units"])
+        config = {"units": units, "use_bias": False, "trainable": False}
+        return self.add(layer, "zeros", "Dense", [tick], config, {"kernel": np.zeros((features, units))})
 
     def add(
         self, owner: Layer, role: str, kind: str, inputs: list[Tensor], config: dict[str, Any],
@@ -107,6 +161,15 @@ class _Cell(ABC):
         self.recurrent = layer.weights[f"{prefix}recurrent_kernel"]
         self.bias = layer.weights.get(f"{prefix}bias")
         self.state: Tensor | None = None
+
+    def begin(self, zeros: Tensor) -> None:
+        """The state before the first step, where it is to be like any other."""
+        self.state = zeros
+
+    @property
+    def states(self) -> tuple[Tensor, ...]:
+        """All that the next step needs, the output first."""
+        return () if self.state is None else (self.state,)
 
     @abstractmethod
     def step(self, x: Tensor) -> Tensor:
@@ -167,6 +230,14 @@ class _Lstm(_Cell):
     def __init__(self, unrolling: _Unrolling, layer: Layer, features: int) -> None:
         super().__init__(unrolling, layer, features)
         self.memory: Tensor | None = None
+
+    def begin(self, zeros: Tensor) -> None:
+        super().begin(zeros)
+        self.memory = zeros
+
+    @property
+    def states(self) -> tuple[Tensor, ...]:
+        return super().states if self.memory is None else (*super().states, self.memory)
 
     def step(self, x: Tensor) -> Tensor:
         keys = ("recurrent_activation", "recurrent_activation", "activation", "recurrent_activation")

@@ -69,7 +69,8 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         batch_size=model.batch_size, epochs=section.epochs, loss=model.loss, validation_loss=loss,
         sparsity=1 - masks.nonzero(graph) / _weights(before), remaining_sparsity=masks.sparsity(graph),
         parameters_before=sum(layer.parameters for layer in artefact.count_layers(before)), removed=removed,
-        left_out=model.left_out, measures=_measures(before, graph, data, samples, section, pruning),
+        left_out=model.left_out, window=model.window,
+        measures=_measures(before, graph, data, samples, section, pruning),
     )  # fmt: skip
 
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from toolchain.data.ports import by_port, unpack
 from toolchain.data.samples import load as load_samples
-from toolchain.fixed_point import FixedPoint
+from toolchain.fixed_point import FixedPoint, Words
 from toolchain.model import training
 from toolchain.model.feeding import input_shapes
 from toolchain.model.folding import inference_graph
+from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import build_keras, load_graph
 from toolchain.model.rewriting import is_quantized, plain_graph
 from toolchain.model.tensorflow import seed_everything
@@ -23,25 +24,23 @@ from toolchain.quantize.corners import corner_inputs
 from toolchain.quantize.final_softmax import with_final_softmax
 from toolchain.quantize.formats import choose_formats
 from toolchain.quantize.from_qkeras import Reading, read_qkeras
+from toolchain.quantize.step_cell import StepCell, step_cell, step_vectors
 from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable, quantized_graph, set_to_quantized
 from toolchain.results import DataResult, FloatArray, Job, LayerWeights, PruneResult, QuantizeResult, Samples
 
 
 def quantize(data: DataResult, pruned: PruneResult, section: QuantizeSection, job: Job) -> QuantizeResult:
     """Quantize, fine-tune with the zeros held, and write ``model.keras``, ``network.fpn``, ``inputs.npz``,
-    ``layers.npz`` and ``predictions.npy`` into ``job.folder``.
+    ``layers.npz`` and ``predictions.npy`` into ``job.folder``; of a recurrent step also ``unrolled.fpn`` and
+    ``windows.npy``.
 
     All formats are chosen from the training part. That zeros stayed zero is asserted on the integers.
     """
     seed_everything(job.seed)
     samples = load_samples(data)
     graph = load_graph(pruned.folder / "model.keras")
-    if is_quantized(graph):
-        model = build_keras(graph)  # a QKeras model keeps its quantizers
-    else:
-        graph = plain_graph(inference_graph(graph))
-        formats = choose_formats(graph, unpack(samples.train.x, input_shapes(graph)), section)
-        model = build_keras(quantized_graph(graph, formats))
+    twin = _quantized(graph, samples.train.x, section)
+    model = build_keras(twin)
     masks = _masks(model)
     plan = training.Training(
         epochs=section.epochs, batch_size=pruned.batch_size,
@@ -51,9 +50,39 @@ def quantize(data: DataResult, pruned: PruneResult, section: QuantizeSection, jo
     set_to_quantized(model)
     if section.final_softmax:
         model = with_final_softmax(model, pruned.left_out)
-    reading = read_qkeras(model, "network")
+    cell = step_cell(twin, model, pruned.window) if pruned.window else None
+    reading = cell.step if cell else read_qkeras(model, "network")
     _assert_zeros_stay(reading.network, masks)
-    return _store(model, reading, samples, data, job, pruned, section, loss)
+    model.save(job.folder / "model.keras")
+    ports = _ports(reading, step=cell is not None)
+    vectors = _vectors(reading, samples, ports, cell, job)
+    return _store(reading, vectors, ports, samples, job, pruned, section, loss)
+
+
+def _quantized(graph: Graph, x: FloatArray, section: QuantizeSection) -> Graph:
+    if is_quantized(graph):
+        return graph  # a QKeras model keeps its quantizers
+    graph = plain_graph(inference_graph(graph))
+    return quantized_graph(graph, choose_formats(graph, unpack(x, input_shapes(graph)), section))
+
+
+def _vectors(
+    reading: Reading, samples: Samples, ports: dict[str, str], cell: StepCell | None, job: Job
+) -> dict[str, Words]:  # fmt: skip
+    """The words that the network is verified on: first those that belong to the test part's outputs."""
+    network = reading.network
+    if cell is None:
+        corners = corner_inputs(network, reading.largest)
+        return {
+            port: np.concatenate([network[port].result.words_of(x), corners[port]])
+            for port, x in by_port(samples.test.x, network, ports).items()
+        }
+    form = network.inputs[0].result
+    words = form.words_of(samples.test.x)
+    windows = np.concatenate([words, witness.corner_words(form, words.shape[1:])])
+    storage.save(cell.window, job.folder / "unrolled.fpn")
+    np.save(job.folder / "windows.npy", windows)
+    return step_vectors(cell, windows, len(words))
 
 
 def _masks(model: Any) -> dict[str, np.ndarray]:
@@ -87,18 +116,13 @@ def _assert_zeros_stay(network: FixedPointNetwork, masks: dict[str, np.ndarray])
 
 
 def _store(
-    model: Any, reading: Reading, samples: Samples, data: DataResult, job: Job,
+    reading: Reading, vectors: dict[str, Words], ports: dict[str, str], samples: Samples, job: Job,
     pruned: PruneResult, section: QuantizeSection, loss: float,
 ) -> QuantizeResult:  # fmt: skip
     folder, network = job.folder, reading.network
-    model.save(folder / "model.keras")
+    tested = len(samples.test.x)
     storage.save(network, folder / "network.fpn")
-    ports = _ports(reading)
-    corners = corner_inputs(network, reading.largest)
-    named: dict[str, Any] = {
-        port: np.concatenate([network[port].result.words_of(x), corners[port]])
-        for port, x in by_port(samples.test.x, network, ports).items()
-    }
+    named: dict[str, Any] = dict(vectors)
     np.savez_compressed(folder / "inputs.npz", **named)
     outputs, doubled = witness.layer_outputs(reading, named)
     stored: dict[str, Any] = dict(outputs)
@@ -107,7 +131,6 @@ def _store(
         outputs = witness.whole_outputs(reading, named)
         stored = dict(outputs)
         np.savez_compressed(folder / "outputs.npz", **stored)
-    tested = len(samples.test.x)
     final = outputs[network.outputs[0]][:tested].reshape(tested, -1)
     np.save(folder / "predictions.npy", final)
     layers = _count(network)
@@ -123,14 +146,15 @@ def _store(
             )
             for part in ("train", "validation", "test")
         },
-        test_samples=tested, approximate_layers=reading.approximate,
+        test_samples=tested, approximate_layers=reading.approximate, window=pruned.window,
     )  # fmt: skip
 
 
-def _ports(reading: Reading) -> dict[str, str]:
-    """The node of every input of the model, in the order of the network."""
+def _ports(reading: Reading, step: bool) -> dict[str, str]:
+    """The node of every input that the data fill, in the order of the network: of a step the first, the tick."""
     names = {port: name for name, port in reading.ports.items()}
-    return {names[node.name]: node.name for node in reading.network.inputs}
+    nodes = reading.network.inputs[:1] if step else reading.network.inputs
+    return {names[node.name]: node.name for node in nodes}
 
 
 def _formats(network: FixedPointNetwork, ports: dict[str, str]) -> str:

@@ -30,6 +30,7 @@ class _Twin:
         self.narrow: set[Tensor] = set()
         self.taken = {name.lower(): name for name in graph.layers}
         self.named: dict[str, str] = {}  # layer -> the quantizer behind it
+        self.mixed = _mixed(graph)
 
     def build(self) -> Graph:
         for call, layer, out in self.graph.walk():
@@ -63,6 +64,7 @@ class _Twin:
             if layer.kind == "Multiply":
                 self._narrow_inputs(call)
             narrow = layer.kind in (*MOVING, "Embedding") and all(read in self.narrow for read in call.inputs)
+            narrow = narrow and layer.name not in self.mixed
             self._keep(out, self._call(layer, call), narrow)
 
     def _kind(self, call: Call) -> str:
@@ -107,6 +109,25 @@ class _Twin:
         self.place[tensor] = twin
         if narrow:
             self.narrow.add(tensor)
+
+
+def _mixed(graph: Graph) -> set[str]:
+    """Layers that move values of narrow tensors in one call and of wide ones in another: all calls count as wide."""
+    found: set[str] = set()
+    while True:
+        narrow: dict[str, list[bool]] = {}
+        known: set[Tensor] = set()
+        for call, layer, out in graph.walk():
+            one = layer.kind in ("InputLayer", "ReLU") or is_function(layer) or is_composed(layer)
+            if layer.kind in (*MOVING, "Embedding"):
+                one = all(read in known for read in call.inputs)
+                narrow.setdefault(layer.name, []).append(one)
+            if one and layer.name not in found:
+                known.add(out)
+        mixed = {name for name, calls in narrow.items() if any(calls) and not all(calls)}
+        if mixed <= found:
+            return found
+        found |= mixed
 
 
 def set_to_quantized(model: Any) -> None:

@@ -121,7 +121,7 @@ def assemble(results: BuildResults) -> Report:
 def _bit_accuracy(results: BuildResults) -> BitAccuracy:
     if results.verified is not None:
         fields = {name: getattr(results.verified.hardware, name) for name in Comparison.model_fields}
-        return BitAccuracy(**fields, model=results.verified.model)
+        return BitAccuracy(**fields, model=results.verified.model, window=results.verified.window)
     why = results.skipped.get("verify") or "the build ended before the stage verify"
     nothing: dict[str, Any] = {"samples": 0, "words": 0, "mismatched_words": 0, "reason": why}
     verdict: Literal["not_run"] = "not_run"

@@ -67,10 +67,12 @@ def hardware_outputs(csim: CsimResult, quantized: QuantizeResult, words: Path, o
     Raises BitMismatchError when the words cannot be read.
     """
     try:
-        form = read_formats(words)["result"]
+        formats = read_formats(words)
+        port = "result" if "result" in formats else "result_0"  # of a step the states follow
+        form = formats[port]
     except (OSError, ValueError, KeyError) as error:
         raise BitMismatchError(f"cannot be read: {error}", where=f"{words.name}/formats.txt") from None
-    found = read_words(words, "result", csim.samples, (outputs,))
+    found = read_words(words, port, csim.samples, (outputs,))
     return form.values_of(found[: quantized.test_samples])
 
 

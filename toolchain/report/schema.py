@@ -29,6 +29,9 @@ class BitAccuracy(Comparison):
     """The verdict: the C-simulation of the hardware against the integer network, word by word, every layer."""
 
     model: Comparison = Field(description="the second statement: the integer network against the QKeras model")
+    window: Comparison | None = Field(
+        default=None, description="of a recurrent step: run over the window, against the unrolled network; else null"
+    )
 
 
 class Estimate(EstimateResult):

@@ -61,6 +61,9 @@ def headline(report: Report) -> Headline:
         return Headline("bad", "Not bit-exact", hardware_statement(report), hardware.first_mismatch)
     if model.verdict == "mismatch":
         return Headline("bad", "Not the model", model_statement(report), model.first_mismatch)
+    window = report.bit_accuracy.window
+    if window is not None and window.verdict == "mismatch":
+        return Headline("bad", "Not the model", model_statement(report), window.first_mismatch)
     if hardware.verdict == "not_run":
         return Headline("open", "Not verified", hardware_statement(report))
     return Headline("good", "Bit-exact", hardware_statement(report))
@@ -73,7 +76,9 @@ def hardware_statement(report: Report) -> str:
 
 def model_statement(report: Report) -> str:
     """The second statement: integer network against QKeras model."""
-    return _compare(report.bit_accuracy.model, "The integer network", "the QKeras model")
+    window = report.bit_accuracy.window
+    step = f" {_compare(window, 'The step over the window', 'the unrolled network')}" if window else ""
+    return _compare(report.bit_accuracy.model, "The integer network", "the QKeras model") + step
 
 
 def _compare(found: Comparison, one: str, other: str) -> str:

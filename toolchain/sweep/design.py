@@ -89,15 +89,15 @@ def bit_true(data: DataResult, quantized: QuantizeResult) -> dict[str, float]:
     from toolchain.data.evaluation import evaluate
     from toolchain.data.ports import by_port
     from toolchain.data.samples import load
-    from toolchain.network import interpreter, storage
+    from toolchain.network import storage
+    from toolchain.network.steps import final_words
 
     samples = load(data)
     network = storage.load(quantized.folder / "network.fpn")
     form = network[network.outputs[0]].result
 
     def measured(part: Part) -> float:
-        words = interpreter.quantize_inputs(network, by_port(part.x, network, quantized.input_ports))
-        found = interpreter.run(network, words)[network.outputs[0]]
+        found = final_words(network, by_port(part.x, network, quantized.input_ports))
         return evaluate(data, part, np.asarray(form.values_of(found)).reshape(len(part.x), -1)).value
 
     return {"accuracy": measured(samples.validation), "test_accuracy": measured(samples.test)}

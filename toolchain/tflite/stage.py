@@ -62,6 +62,8 @@ def export(
         path = job.folder / f"model.{kind}.tflite"
         if kind == "int8" or kind == "int16x8" or kind == "int8_wide_result":
             try:
+                if quantized.window:
+                    raise NotExpressibleError("the network is a recurrent step: its state goes in and out at ports")
                 network = _load_network(quantized)
                 values = {
                     part.name: by_port(getattr(samples, part.name).x, network, quantized.input_ports)

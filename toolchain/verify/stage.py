@@ -16,6 +16,7 @@ from toolchain.network.nodes import FixedPointNetwork, Node
 from toolchain.network.words import output_files, read_formats, read_words
 from toolchain.results import Comparison, CsimResult, Job, Mismatch, QuantizeResult, VerifyResult
 from toolchain.verify.against_model import Tally, compare_model
+from toolchain.verify.against_window import compare_window
 from toolchain.verify.cause import Evidence, find_cause, source_kind
 from toolchain.verify.grids import differing, on_grid
 from toolchain.verify.saturation import count_saturations
@@ -35,7 +36,8 @@ def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResul
     hardware = compare_hardware(network, words, csim)
     job.progress("compare model", 2, 3)
     model = compare_model(network, words, quantized.folder / "layers.npz", quantized.approximate_layers)
-    return VerifyResult(hardware=hardware, model=model, saturations=count_saturations(network, words))
+    window = compare_window(network, quantized.folder) if quantized.window else None
+    return VerifyResult(hardware=hardware, model=model, window=window, saturations=count_saturations(network, words))
 
 
 def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: CsimResult) -> Comparison:

@@ -34,7 +34,7 @@ lint: .venv/.dev
 LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock
-	$(LOCK) --extra dev --extra arm -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --extra dev --extra arm --extra ethos-u -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf .venv hls_projects/*/build

@@ -254,6 +254,15 @@ def test_unsigned_values_are_padded_with_a_large_one(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
+def test_values_that_are_never_negative_are_padded_as_unsigned_ones(tmp_path: Path) -> None:
+    """A signed format with an embedding's words from 0 to 3 in it: hls4ml's type for them is unsigned."""
+    b = NetworkBuilder("n")
+    rows = b.embedding("e", b.input("x", (8,), FixedPoint(False, 2, 0)), np.arange(4)[:, None], FixedPoint(True, 5, 3))
+    network = b.build((b.max_pool("p", rows, (3,), (2,), ((0, 2),)),))
+    assert run(network, tmp_path, "io_parallel") == "bit_exact"
+
+
+@pytest.mark.slow
 def test_an_index_that_is_always_zero_is_not_rounded(tmp_path: Path) -> None:
     """hls4ml's type for it drops thirty bits of eleven by rounding, where C++ aborts."""
     b = NetworkBuilder("n")

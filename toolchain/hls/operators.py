@@ -13,6 +13,7 @@ from toolchain.hls.layers import Layer, plain
 from toolchain.hls.lowered import Lowered
 from toolchain.network import nodes
 from toolchain.network.nodes import FixedPointNetwork, Linear, Merge, Node
+from toolchain.network.ranges import analyse
 from toolchain.network.windows import output_length
 
 _OPERATIONS = {
@@ -133,8 +134,9 @@ def _(node: nodes.MaxPool, network: FixedPointNetwork, lowered: Lowered) -> list
     x = network[node.inputs[0]]
     _check_rank(node, x.shape)
     end, shape, added = lowered.ends[x.name], x.shape, list[Layer]()
-    if any(map(any, node.padding)) and not x.result.signed:
-        # hls4ml pads with the word that has the highest bit alone: for unsigned types that is no smallest one.
+    if any(map(any, node.padding)) and analyse(network)[x.name].lowest >= 0:
+        # hls4ml pads with the word that has the highest bit alone. For unsigned types that is no smallest one, and it
+        # makes every type unsigned whose values are never negative.
         end, shape, added = _padded(node, end, shape, lowered)
         node = replace(node, padding=((0, 0),) * len(node.window))
     _check_window(node, node.window, shape, node.padding)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from toolchain.errors import ExternalToolError
@@ -23,6 +24,8 @@ def cluster(workers: int, address: str) -> Iterator[int]:
 
     Raises ExternalToolError when the cluster does not answer.
     """
+    if address and _has_token():  # before Ray is imported: it reads the mode once
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -35,12 +38,22 @@ def cluster(workers: int, address: str) -> Iterator[int]:
     except Exception as error:
         raise ExternalToolError(
             f"the Ray cluster cannot be used: {str(error)[:200]}", where="--ray-address" if address else "ray",
-            hint="ray status; leave --ray-address out to use this machine",
+            hint="ray status; a cluster with tokens needs RAY_AUTH_MODE=token and its token; without --ray-address "
+            "this machine is used",
         ) from None  # fmt: skip
     try:
         yield max(1, int(ray.cluster_resources().get("CPU", 1))) if address else workers
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether there is a token for a cluster: ``ray start`` asks for it then, and a client has to be told to send it.
+
+    A cluster of this machine leaves one in the home folder.
+    """
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return given or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def build_all(

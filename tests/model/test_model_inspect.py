@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from model_cases import config_of, layer, write_zip
 
 from toolchain.errors import ProjectError, UnsupportedModelError
@@ -59,6 +62,49 @@ def test_what_is_no_model_is_refused(tmp_path: Path, make: Any) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         read_keras_file(path)
     assert str(path) in caught.value.text()
+
+
+_WORDS = ("class_name", "config", "layers", "name", "inbound_nodes", "input_layers", "output_layers", "module",
+          "args", "Sequential", "Functional", "Dense", "InputLayer", "keras.layers", "keras_version", "batch_shape")  # fmt: skip
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(_WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_WORDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _read_or_refused(path: Path) -> None:
+    """Any other error fails the test."""
+    with contextlib.suppress(UnsupportedModelError):
+        read_keras_file(path)
+
+
+@given(_JSON, st.booleans())
+@example([1], False)
+def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: Any, model: bool) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_text(json.dumps({"class_name": "Functional", "config": content} if model else content))
+    _read_or_refused(path)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),
+)
+@example(zipfile.ZIP_DEFLATED, [(43 + place, 255) for place in range(6)])
+def test_a_damaged_archive_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, packing: int, damage: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.keras"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.4.1", "more": "words " * 20}))
+        archive.writestr("config.json", json.dumps(config_of()))
+    content = bytearray(path.read_bytes())
+    for place, byte in damage:
+        content[place % len(content)] = byte
+    path.write_bytes(content)
+    _read_or_refused(path)
 
 
 def test_a_huge_configuration_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

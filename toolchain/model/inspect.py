@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,13 @@ _SUBPACKAGES = frozenset(
 
 #: Functions by name that are Keras' own activations: the name is all that a file holds of them.
 _FUNCTIONS = ("relu", "linear", "softmax", *TABLE_FUNCTIONS)
+
+
+#: What damaged files make json, zipfile and h5py raise, and a missing entry. RuntimeError is an encrypted entry, and of
+#: its kinds a packing that zipfile does not know and a text nested too deeply; decompressors have errors of their own.
+_UNREADABLE = (
+    OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,15 +84,18 @@ def read_keras_file(path: Path, allow_custom_code: bool = False) -> KerasFile:
 def _read_config(path: Path) -> tuple[dict[str, Any], int]:
     try:
         text, version = _read_text(path)
-        config = json.loads(text)
+        config = _table(text)
         major = int(version.split(".")[0])
-    except (OSError, KeyError, ValueError, TypeError, RecursionError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise _not_a_model(path, str(error)) from None
-    except zipfile.BadZipFile as error:
-        raise _not_a_model(path, str(error)) from None
-    if not isinstance(config, dict):
-        raise _not_a_model(path, "its configuration is not a table")
     return config, major
+
+
+def _table(text: str | bytes) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("its configuration is not a table")
+    return found
 
 
 def _read_text(path: Path) -> tuple[str, str]:
@@ -93,7 +105,7 @@ def _read_text(path: Path) -> tuple[str, str]:
         if path.stat().st_size > LARGEST_CONFIG_BYTES:
             raise ValueError(f"it is larger than {LARGEST_CONFIG_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
-        return text, str(json.loads(text).get("keras_version", "3"))  # only Keras 2 writes its version
+        return text, str(_table(text).get("keras_version", "3"))  # only Keras 2 writes its version
     return _read_zip(path) if zipfile.is_zipfile(path) else _read_h5(path)
 
 
@@ -102,7 +114,7 @@ def _read_zip(path: Path) -> tuple[str, str]:
         for name in ("config.json", "metadata.json"):
             if archive.getinfo(name).file_size > LARGEST_CONFIG_BYTES:
                 raise ValueError(f"{name} is larger than {LARGEST_CONFIG_BYTES} bytes")
-        metadata = json.loads(archive.read("metadata.json"))
+        metadata = _table(archive.read("metadata.json"))
         return archive.read("config.json").decode(), str(metadata["keras_version"])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from model_cases import config_of, layer, write_zip
 
@@ -64,8 +64,10 @@ def test_what_is_no_model_is_refused(tmp_path: Path, make: Any) -> None:
     assert str(path) in caught.value.text()
 
 
-_WORDS = ("class_name", "config", "layers", "name", "inbound_nodes", "input_layers", "output_layers", "module",
-          "args", "Sequential", "Functional", "Dense", "InputLayer", "keras.layers", "keras_version", "batch_shape")  # fmt: skip
+_WORDS = (
+    "class_name", "config", "layers", "name", "inbound_nodes", "input_layers", "output_layers", "module", "args",
+    "Sequential", "Functional", "Dense", "InputLayer", "keras.layers", "keras_version", "batch_shape",
+)  # fmt: skip
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(_WORDS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_WORDS), inner, max_size=4),
@@ -87,7 +89,6 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, c
     _read_or_refused(path)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),

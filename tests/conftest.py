@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A busy machine makes a single example slow; time limits are not what these properties are about. The same examples in
-# every run, so that a change is judged by what it changed; HYPOTHESIS_PROFILE=exploring draws new ones.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
-settings.register_profile("exploring", deadline=None)
+# A busy machine makes a single example, or its drawing, slow; time limits are not what these properties are about.
+# The same examples in every run, so that a change is judged by what it changed; HYPOTHESIS_PROFILE=exploring draws new
+# ones.
+_ANY_SPEED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **_ANY_SPEED)
+settings.register_profile("exploring", **_ANY_SPEED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 ROOT = Path(__file__).resolve().parents[1]

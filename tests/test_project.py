@@ -64,6 +64,20 @@ def test_project_names_are_safe(name: str) -> None:
         parse_project({**MINIMAL, "name": name}, "p.toml")
 
 
+@pytest.mark.parametrize(
+    ("section", "hint"),
+    [
+        ({"hls": {"layers": {"quantize": {"reuse_facto": 2}}}}, "perhaps you meant 'reuse_factor'"),
+        ({"quantize": {"layers": {"dense": {"weight_bit": 4}}}}, "perhaps you meant 'weight_bits'"),
+        ({"budget": {"luts": 4}}, "perhaps you meant 'lut'"),
+    ],
+)
+def test_an_unknown_key_is_compared_with_those_of_its_own_table(section: dict[str, object], hint: str) -> None:
+    with pytest.raises(PreflightError) as caught:
+        parse_project({**MINIMAL, **section}, "p.toml")
+    assert hint in caught.value.text()
+
+
 def test_every_target_names_its_sources() -> None:
     for target in all_targets():
         assert target.sources, target.name
@@ -84,4 +98,7 @@ def test_targets_by_file_and_by_name(tmp_path: Path) -> None:
         load_target(str(file))
     file.write_text('name = "mine"\ntitle = "t"\n[fpga]\nlut = 5\n[sources]\n')
     with pytest.raises(PreflightError, match="part"):
+        load_target(str(file))
+    file.write_text('name = "mine"\ntitle = "t"\n[fpga]\nclock_period = 5\n[sources]\n')
+    with pytest.raises(PreflightError, match="perhaps you meant 'clock_period_ns'"):
         load_target(str(file))

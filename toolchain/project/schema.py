@@ -1,19 +1,10 @@
-"""The schema of ``project.toml``: every section, every key, its meaning and its only default.
-
-Unknown keys are refused with the nearest known one. ``load_project`` shows all problems at once.
-"""
+"""The schema of ``project.toml``: every section, every key, its meaning and its only default."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
-
-from toolchain.errors import PreflightError, ProjectError, nearest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -299,75 +290,3 @@ class Project(Section):
     csim: CsimSection = Field(default_factory=CsimSection)
     tflite: TfliteSection = Field(default_factory=TfliteSection)
     budget: BudgetSection = Field(default_factory=BudgetSection)
-
-
-def load_project(path: Path, overrides: Iterable[str] = ()) -> Project:
-    """Read ``path`` (a project.toml or its folder) with ``section.key=value`` overrides applied.
-
-    Raises ProjectError, or PreflightError with every problem of the file at once.
-    """
-    file = path / "project.toml" if path.is_dir() else path
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ProjectError("no such project", where=str(file), hint="toolchain init NAME writes one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ProjectError(f"cannot be read: {error}", where=str(file)) from None
-    for text in overrides:
-        _override(table, text)
-    return parse_project(table, str(file))
-
-
-def parse_project(table: dict[str, Any], where: str) -> Project:
-    """Check a table of the form of project.toml; ``where`` names it in messages."""
-    try:
-        return Project.model_validate(table)
-    except ValidationError as error:
-        raise PreflightError(explain(Project, error, where)) from None
-
-
-def _override(table: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise ProjectError(f"cannot be read: {text!r}", where="--set", allowed="section.key=value")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value  # a bare word is a string: --set data.path=prices.csv
-    for part in path[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise ProjectError(f"{part!r} is not a section", where=f"--set {text}")
-    if value.strip():
-        table[path[-1]] = parsed
-    else:
-        table.pop(path[-1], None)  # --set prune.power= : the default again
-
-
-def explain(schema: type[BaseModel], error: ValidationError, where: str) -> list[ProjectError]:
-    """One ProjectError for each problem pydantic found, in the user's words."""
-    return [_explain_one(schema, detail, where) for detail in error.errors()]
-
-
-def _explain_one(schema: type[BaseModel], detail: ErrorDetails, where: str) -> ProjectError:
-    path = [str(part) for part in detail["loc"]]
-    place = f"{where}: [{'.'.join(path[:-1])}] {path[-1]}" if len(path) > 1 else f"{where}: {path[-1] if path else ''}"
-    if detail["type"] == "extra_forbidden":
-        known = _fields_at(schema, path[:-1])
-        return ProjectError("unknown key", where=place, hint=nearest(path[-1], known))
-    if detail["type"] == "missing":
-        return ProjectError("missing", where=place)
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return ProjectError(message, where=place.rstrip(": "))
-    return ProjectError(f"{detail['input']!r} is not allowed", where=place, allowed=message)
-
-
-def _fields_at(schema: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        entry = schema.model_fields.get(part)
-        if entry is None or not isinstance(entry.annotation, type) or not issubclass(entry.annotation, BaseModel):
-            return list((QuantizeLayer if "quantize" in path else HlsLayer).model_fields)
-        schema = entry.annotation
-    return list(schema.model_fields)

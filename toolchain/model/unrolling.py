@@ -1,13 +1,11 @@
 """Recurrent layers said step by step: Dense layers, tables, products and sums that are shared by all steps.
 
-The formulas are those of Keras 2's LSTM, GRU (both bias conventions) and SimpleRNN. The state begins at zero, so the
-first step needs no recurrent weights; where every step must be the same one, zeros are given to it instead.
+The cells are those of ``network/cells.py``. The state begins at zero, so the first step needs no recurrent weights;
+where every step must be the same one, zeros are given to it instead.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +14,9 @@ import numpy as np
 from toolchain.errors import UnsupportedModelError
 from toolchain.model.graph import Array, Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.names import free_name
+from toolchain.network.cells import GATES, Activation, Bias, Cell, CellWeights, cell_of
 
-RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+RECURRENT = tuple(GATES)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class _Unrolling:
             if layer.config.get(key):
                 raise UnsupportedModelError(f"{key} = True is not supported", where=where, allowed=f"{key} = False")
         order = range(steps - 1, -1, -1) if layer.config.get("go_backwards") else range(steps)
-        cell = _CELLS[layer.kind](self, layer, int(features or 0))
+        cell = _Steps(self, layer)
         states: list[Tensor] = []
         ticks: list[Tensor] = []
         kept: list[tuple[Tensor, ...]] = []
@@ -147,168 +146,74 @@ class _Unrolling:
         return Tensor(name, sum(call.layer == name for call in self.calls) - 1)
 
 
-class _Cell(ABC):
-    """One step of a recurrent layer; ``state`` is None before the first."""
+class _Steps:
+    """Makes one step of a recurrent layer after another; no state is known before the first."""
 
-    gates: tuple[str, ...] = ()
-
-    def __init__(self, unrolling: _Unrolling, layer: Layer, features: int) -> None:
-        self.unrolling, self.layer, self.features = unrolling, layer, features
-        self.units = int(layer.config["units"])
+    def __init__(self, unrolling: _Unrolling, layer: Layer) -> None:
+        self.unrolling, self.layer = unrolling, layer
         prefix = next(name.rpartition("/")[0] for name in layer.weights if name.endswith("recurrent_kernel"))
         prefix = f"{prefix}/" if prefix else ""
-        self.kernel = layer.weights[f"{prefix}kernel"]
-        self.recurrent = layer.weights[f"{prefix}recurrent_kernel"]
-        self.bias = layer.weights.get(f"{prefix}bias")
-        self.state: Tensor | None = None
+        bias = layer.weights.get(f"{prefix}bias")
+        both = bias is not None and bias.ndim == 2  # a GRU's, with reset_after
+        self.weights = CellWeights(
+            layer.weights[f"{prefix}kernel"], layer.weights[f"{prefix}recurrent_kernel"],
+            bias[0] if bias is not None and both else bias, bias[1] if bias is not None and both else None,
+        )  # fmt: skip
+        self.cell: Cell[Tensor] = cell_of(layer.kind, bool(layer.config.get("reset_after", True)))
+        self.states: tuple[Tensor, ...] = ()
 
     def begin(self, zeros: Tensor) -> None:
         """The state before the first step, where it is to be like any other."""
-        self.state = zeros
+        self.states = (zeros,) * (2 if self.layer.kind == "LSTM" else 1)
 
-    @property
-    def states(self) -> tuple[Tensor, ...]:
-        """All that the next step needs, the output first."""
-        return () if self.state is None else (self.state,)
-
-    @abstractmethod
     def step(self, x: Tensor) -> Tensor:
-        """One more step's calls; returns the state that it gives."""
+        """One more step's calls; returns its output. ``states`` is then all that the next one needs."""
+        self.states = self.cell(self, x, self.states)
+        return self.states[0]
 
-    def columns(self, gate: int) -> slice:
-        return slice(gate * self.units, (gate + 1) * self.units)
+    def sum(self, role: str, gate: int, x: Tensor | None, h: Tensor | None, bias: Bias = "both") -> Tensor:
+        """A Dense of the input and the state side by side."""
+        read = [one for one in (x, h) if one is not None]
+        kernel = self.weights.of(gate, x is not None, h is not None)
+        if bias == "both" and h is None:
+            role = f"{role}_first"  # other weights than those of the later steps
+        joined = read[0] if len(read) == 1 else self._add("joined", "Concatenate", read, axis=-1)
+        return self._dense(role, joined, kernel, self.weights.bias_of(gate, bias))
 
-    def dense(self, role: str, inputs: list[Tensor], kernel: Array, bias: Array | None) -> Tensor:
-        """A Dense of the inputs side by side."""
-        joined = inputs[0] if len(inputs) == 1 else self.add("joined", "Concatenate", inputs, axis=-1)
-        weights = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
-        config = {"units": kernel.shape[1], "use_bias": bias is not None}
-        return self.unrolling.add(self.layer, role, "Dense", [joined], config, weights)
+    def activate(self, role: str, function: Activation, x: Tensor) -> Tensor:
+        name = self.layer.config.get(function, "tanh" if function == "activation" else "sigmoid")
+        if name == "linear":
+            return x
+        if name == "relu":
+            return self._add(self._role(role), "ReLU", [x])
+        return self._add(self._role(role), "Activation", [x], activation=name)
 
-    def gate(self, number: int, x: Tensor, bias: Array | None) -> Tensor:
-        """``x W + h U + b`` of one gate."""
-        place = self.columns(number)
-        kernel = self.kernel[:, place]
-        if self.state is None:
-            return self.dense(f"{self.gates[number]}_first", [x], kernel, bias)
-        whole = np.concatenate([kernel, self.recurrent[:, place]])
-        return self.dense(self.gates[number], [x, self.state], whole, bias)
+    def multiply(self, role: str, x: Tensor, y: Tensor) -> Tensor:
+        return self._add(self._role(role), "Multiply", [x, y])
 
-    def add(self, role: str, kind: str, inputs: list[Tensor], **config: Any) -> Tensor:
+    def add(self, role: str, x: Tensor, y: Tensor) -> Tensor:
+        return self._add(self._role(role), "Add", [x, y])
+
+    def subtract(self, role: str, x: Tensor, y: Tensor) -> Tensor:
+        return self._add(self._role(role), "Subtract", [x, y])
+
+    def times_bias(self, role: str, gate: int, x: Tensor) -> Tensor:
+        bias = self.weights.bias_of(gate, "recurrent")
+        assert bias is not None
+        return self._dense(self._role(role), x, np.diag(bias), None)
+
+    def has_recurrent_bias(self, gate: int) -> bool:
+        bias = self.weights.bias_of(gate, "recurrent")
+        return bias is not None and bool(bias.any())
+
+    def _role(self, role: str) -> str:
+        """The first step has layers of its own: its values are of another range."""
+        return role if self.states else f"{role}_first"
+
+    def _add(self, role: str, kind: str, inputs: list[Tensor], **config: Any) -> Tensor:
         return self.unrolling.add(self.layer, role, kind, inputs, config)
 
-    def activate(self, role: str, key: str, x: Tensor) -> Tensor:
-        """The layer's ``activation`` or ``recurrent_activation`` of ``x``."""
-        function = self.layer.config.get(key, "tanh" if key == "activation" else "sigmoid")
-        if function == "linear":
-            return x
-        if function == "relu":
-            return self.add(role, "ReLU", [x])
-        return self.add(role, "Activation", [x], activation=function)
-
-    def bias_row(self, row: int | None, gate: int) -> Array | None:
-        if self.bias is None:
-            return None
-        bias = self.bias if row is None else self.bias[row]
-        return np.asarray(bias[self.columns(gate)])
-
-
-class _Simple(_Cell):
-    gates = ("state",)
-
-    def step(self, x: Tensor) -> Tensor:
-        role = "first" if self.state is None else "next"
-        self.state = self.activate(f"{role}_activation", "activation", self.gate(0, x, self.bias_row(None, 0)))
-        return self.state
-
-
-class _Lstm(_Cell):
-    """Gates in Keras' order: input, forget, candidate, output."""
-
-    gates = ("input_gate", "forget_gate", "candidate", "output_gate")
-
-    def __init__(self, unrolling: _Unrolling, layer: Layer, features: int) -> None:
-        super().__init__(unrolling, layer, features)
-        self.memory: Tensor | None = None
-
-    def begin(self, zeros: Tensor) -> None:
-        super().begin(zeros)
-        self.memory = zeros
-
-    @property
-    def states(self) -> tuple[Tensor, ...]:
-        return super().states if self.memory is None else (*super().states, self.memory)
-
-    def step(self, x: Tensor) -> Tensor:
-        keys = ("recurrent_activation", "recurrent_activation", "activation", "recurrent_activation")
-        first = "_first" if self.state is None else ""
-        values = [
-            self.activate(f"{name}{first}_value", key, self.gate(number, x, self.bias_row(None, number)))
-            for number, (name, key) in enumerate(zip(self.gates, keys, strict=True))
-            if not (number == 1 and self.memory is None)  # nothing to forget before the first step
-        ]
-        if self.memory is None:
-            entered, candidate, opened = values
-            self.memory = self.add("entering_first", "Multiply", [entered, candidate])
-        else:
-            entered, kept, candidate, opened = values
-            old = self.add("kept", "Multiply", [kept, self.memory])
-            self.memory = self.add("memory", "Add", [old, self.add("entering", "Multiply", [entered, candidate])])
-        shown = self.activate(f"shown{first}", "activation", self.memory)
-        self.state = self.add(f"state{first}", "Multiply", [opened, shown])
-        return self.state
-
-
-class _Gru(_Cell):
-    """Gates in Keras' order: update, reset, candidate; h' = hh + z (h - hh)."""
-
-    gates = ("update_gate", "reset_gate", "candidate")
-
-    def step(self, x: Tensor) -> Tensor:
-        after = bool(self.layer.config.get("reset_after", True)) and self.bias is not None
-        first = "_first" if self.state is None else ""
-        both = [self._bias(gate, after) for gate in range(3)]
-        key = "recurrent_activation"
-        update = self.activate(f"update_gate{first}_value", key, self.gate(0, x, both[0]))
-        candidate = self.activate(f"candidate{first}_value", "activation", self._candidate(x, both[1], after, first))
-        if self.state is None:
-            left = self.add("less", "Multiply", [update, candidate])
-            self.state = self.add("state_first", "Subtract", [candidate, left])
-        else:
-            change = self.add("change", "Subtract", [self.state, candidate])
-            self.state = self.add("state", "Add", [candidate, self.add("moved", "Multiply", [update, change])])
-        return self.state
-
-    def _bias(self, gate: int, after: bool) -> Array | None:
-        if not after:
-            return self.bias_row(None, gate)
-        one, other = self.bias_row(0, gate), self.bias_row(1, gate)
-        assert one is not None
-        assert other is not None
-        return np.asarray(one + other)
-
-    def _candidate(self, x: Tensor, reset_bias: Array | None, after: bool, first: str) -> Tensor:
-        """``x W + r (h U + b)`` with reset_after, else ``x W + (r h) U + b``."""
-        place, key = self.columns(2), "recurrent_activation"
-        kernel, recurrent = self.kernel[:, place], self.recurrent[:, place]
-        reset_after = bool(self.layer.config.get("reset_after", True))
-        bias = self.bias_row(0 if after else None, 2)
-        inner = self.bias_row(1, 2) if after else None
-        if self.state is None:
-            entering = self.dense("candidate_first", [x], kernel, bias)
-            if inner is None or not inner.any():
-                return entering
-            reset = self.activate("reset_gate_first_value", key, self.gate(1, x, reset_bias))
-            return self.add(
-                "candidate_sum_first", "Add", [entering, self.dense("inner", [reset], np.diag(inner), None)]
-            )
-        reset = self.activate("reset_gate_value", key, self.gate(1, x, reset_bias))
-        if not reset_after:
-            held = self.add("held", "Multiply", [reset, self.state])
-            return self.dense("candidate", [x, held], np.concatenate([kernel, recurrent]), bias)
-        entering = self.dense("candidate_entering", [x], kernel, bias)
-        held = self.add("held", "Multiply", [reset, self.dense("candidate_state", [self.state], recurrent, inner)])
-        return self.add("candidate_sum", "Add", [entering, held])
-
-
-_CELLS: dict[str, Callable[[_Unrolling, Layer, int], _Cell]] = {"SimpleRNN": _Simple, "LSTM": _Lstm, "GRU": _Gru}
+    def _dense(self, role: str, x: Tensor, kernel: Array, bias: Array | None) -> Tensor:
+        weights = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
+        config = {"units": kernel.shape[1], "use_bias": bias is not None}
+        return self.unrolling.add(self.layer, role, "Dense", [x], config, weights)

@@ -1,7 +1,7 @@
 """Recurrent layers as compositions: one step (a tick in, the state in and out), and a window unrolled.
 
-Every gate is one sum over the concatenation of input and state, a change of format and a table; so each word is defined
-and hardware gives it exactly. Gates stand in Keras' order: LSTM i f c o, GRU z r h.
+The cells are those of ``cells.py``. Every gate is one sum over the concatenation of input and state in a format of its
+own, and a table; so each word is defined and hardware gives it exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolchain.fixed_point import FixedPoint
+from toolchain.network import cells
 from toolchain.network.builder import NetworkBuilder
+from toolchain.network.cells import Activation, Bias, CellWeights
 from toolchain.network.compositions import function
 from toolchain.network.functions import Function, sigmoid
 from toolchain.network.nodes import IntArray
@@ -35,17 +37,8 @@ class RecurrentWeights:
     recurrent_bias: IntArray | None = None
 
     @property
-    def units(self) -> int:
-        return int(self.recurrent.shape[0])
-
-    def gate(self, number: int, with_input: bool = True, with_state: bool = True) -> IntArray:
-        """The columns of one gate; rows of the input, of the state, or both."""
-        columns = slice(number * self.units, (number + 1) * self.units)
-        parts = [self.kernel[:, columns]] * with_input + [self.recurrent[:, columns]] * with_state
-        return np.concatenate(parts)
-
-    def bias_of(self, number: int) -> IntArray:
-        return self.bias[number * self.units : (number + 1) * self.units]
+    def words(self) -> CellWeights:
+        return CellWeights(self.kernel, self.recurrent, self.bias, self.recurrent_bias)
 
 
 @dataclass(frozen=True)
@@ -61,65 +54,32 @@ class RecurrentFormats:
     gate_function: Function = sigmoid
     candidate_function: Function = np.tanh
 
+    def of(self, role: str) -> FixedPoint | None:
+        """The format of a product, sum or difference; None: every bit."""
+        return {"state": self.state, "memory": self.cell, "candidate_sum": self.gate}.get(role)
+
 
 def simple_rnn_step(
     b: NetworkBuilder, name: str, x: str, state: State, weights: RecurrentWeights, formats: RecurrentFormats
 ) -> State:  # fmt: skip
-    """h' = f(x W + h U + b); the table gives the state: ``candidate`` is not used."""
-    seen = _seen(b, name, x, state)
-    total = _gate_sum(b, f"{name}_sum", seen, name, _Gate(weights, 0, bool(state)), formats.gate)
-    return (function(b, name, total, formats.candidate_function, formats.state, name),)
+    """The table gives the state: ``candidate`` is not used."""
+    return cells.simple_rnn(_Nodes(b, name, weights, formats), x, state)
 
 
 def lstm_step(
     b: NetworkBuilder, name: str, x: str, state: State, weights: RecurrentWeights, formats: RecurrentFormats
 ) -> State:  # fmt: skip
-    """c' = f · c + i · g, h' = o · tanh(c') (Hochreiter and Schmidhuber 1997, with forget gate); state ``(h, c)``."""
+    """State ``(h, c)``."""
     assert formats.cell is not None
-    seen = _seen(b, name, x, state[:1])
-    gates = {}
-    for number, gate in enumerate("ifgo"):
-        if gate == "f" and not state:
-            continue  # there is nothing to forget
-        total = _gate_sum(b, f"{name}_{gate}_sum", seen, name, _Gate(weights, number, bool(state)), formats.gate)
-        of, form = (formats.gate_function, formats.activation)
-        if gate == "g":
-            of, form = formats.candidate_function, formats.candidate
-        gates[gate] = function(b, f"{name}_{gate}", total, of, form, name)
-    if state:
-        new = b.multiply(f"{name}_new", (gates["i"], gates["g"]), layer=name)
-        kept = b.multiply(f"{name}_kept", (gates["f"], state[1]), layer=name)
-        cell = b.add(f"{name}_cell", (kept, new), formats.cell, name)
-    else:
-        cell = b.multiply(f"{name}_cell", (gates["i"], gates["g"]), formats.cell, name)
-    shown = function(b, f"{name}_shown", cell, formats.candidate_function, formats.candidate, name)
-    return b.multiply(name, (gates["o"], shown), formats.state, name), cell
+    return cells.lstm(_Nodes(b, name, weights, formats), x, state)
 
 
 def gru_step(
     b: NetworkBuilder, name: str, x: str, state: State, weights: RecurrentWeights, formats: RecurrentFormats
 ) -> State:  # fmt: skip
-    """h' = z · h + (1 − z) · g, g = tanh(x W + b + r · (h U + b')) (Cho et al. 2014 in Keras' ``reset_after`` form).
-
-    Without ``recurrent_bias`` the earlier form: g = tanh(x W + b + (r · h) U).
-    """
-    seen = _seen(b, name, x, state)
-    gates = {}
-    for number, gate in enumerate("zr"):
-        if gate == "r" and not state and weights.recurrent_bias is None:
-            continue  # there is nothing to reset
-        total = _gate_sum(b, f"{name}_{gate}_sum", seen, name, _Gate(weights, number, bool(state)), formats.gate)
-        gates[gate] = function(b, f"{name}_{gate}", total, formats.gate_function, formats.activation, name)
-    total = _gru_candidate_sum(b, name, x, state, weights, gates.get("r", ""))
-    total = b.requantize(f"{name}_g_narrow", total, formats.gate, name)
-    new = function(b, f"{name}_g", total, formats.candidate_function, formats.candidate, name)
-    ones, minus = np.ones(weights.units, dtype=np.int64), np.full(weights.units, -1, dtype=np.int64)
-    rest = b.scale(f"{name}_rest", gates["z"], minus, FixedPoint(True, 0, 0), ones, FixedPoint(False, 1, 0), layer=name)
-    if not state:
-        return (b.multiply(name, (rest, new), formats.state, name),)
-    taken = b.multiply(f"{name}_taken", (rest, new), layer=name)
-    kept = b.multiply(f"{name}_kept", (gates["z"], state[0]), layer=name)
-    return (b.add(name, (kept, taken), formats.state, name),)
+    """With ``recurrent_bias`` the form that resets after the product, else the one that does before it."""
+    cell = cells.gru_reset_before if weights.recurrent_bias is None else cells.gru
+    return cell(_Nodes(b, name, weights, formats), x, state)
 
 
 def unrolled(
@@ -137,52 +97,54 @@ def unrolled(
 
 
 @dataclass(frozen=True)
-class _Gate:
-    """One gate of ``weights``, of the input alone or of input and state."""
+class _Nodes:
+    """Makes the nodes ``name_role`` of one step; the one with the role ``state`` is called ``name``."""
 
+    builder: NetworkBuilder
+    name: str
     weights: RecurrentWeights
-    number: int
-    with_state: bool
+    formats: RecurrentFormats
 
-    @property
-    def kernel(self) -> IntArray:
-        return self.weights.gate(self.number, with_state=self.with_state)
+    def sum(self, role: str, gate: int, x: str | None, h: str | None, bias: Bias = "both") -> str:
+        b, own = self.builder, self.weights
+        read = [one for one in (x, h) if one is not None]
+        seen = read[0] if len(read) == 1 else self._seen(read)
+        kernel, words = own.words.of(gate, x is not None, h is not None), own.words.bias_of(gate, bias)
+        form = own.bias_form
+        if bias == "both" and own.recurrent_bias is not None:  # the sum of both may need a bit more
+            form = FixedPoint(form.signed, form.integer_bits + 1, form.fractional_bits)
+        result = self.formats.gate if bias == "both" else None
+        return b.dense(self._called(role), seen, kernel, own.form, words, form, result, self.name)
 
-    @property
-    def bias(self) -> tuple[IntArray, FixedPoint]:
-        """Both biases in one, which may need a bit more."""
-        first, second, form = self.weights.bias_of(self.number), self.weights.recurrent_bias, self.weights.bias_form
-        if second is None:
-            return first, form
-        wider = FixedPoint(form.signed, form.integer_bits + 1, form.fractional_bits)
-        return first + second[self.number * self.weights.units :][: self.weights.units], wider
+    def activate(self, role: str, function_of: Activation, x: str) -> str:
+        of, form = self.formats.candidate_function, self.formats.candidate
+        if function_of == "recurrent_activation":
+            of, form = self.formats.gate_function, self.formats.activation
+        return function(self.builder, self._called(role), x, of, self.formats.of(role) or form, self.name)
 
+    def multiply(self, role: str, x: str, y: str) -> str:
+        return self.builder.multiply(self._called(role), (x, y), self.formats.of(role), self.name)
 
-def _seen(b: NetworkBuilder, name: str, x: str, state: State) -> str:
-    return b.concatenate(f"{name}_seen", (x, *state), 0, None, name) if state else x
+    def add(self, role: str, x: str, y: str) -> str:
+        return self.builder.add(self._called(role), (x, y), self.formats.of(role), self.name)
 
+    def subtract(self, role: str, x: str, y: str) -> str:
+        return self.builder.subtract(self._called(role), (x, y), self.formats.of(role), self.name)
 
-def _gate_sum(b: NetworkBuilder, name: str, seen: str, layer: str, gate: _Gate, form: FixedPoint) -> str:
-    return b.dense(name, seen, gate.kernel, gate.weights.form, *gate.bias, form, layer)
+    def times_bias(self, role: str, gate: int, x: str) -> str:
+        bias = self.weights.words.bias_of(gate, "recurrent")
+        assert bias is not None
+        return self.builder.scale(self._called(role), x, bias, self.weights.bias_form, layer=self.name)
 
+    def has_recurrent_bias(self, gate: int) -> bool:
+        return self.weights.recurrent_bias is not None
 
-def _gru_candidate_sum(
-    b: NetworkBuilder, name: str, x: str, state: State, weights: RecurrentWeights, reset: str
-) -> str:  # fmt: skip
-    kernel, bias = weights.gate(2, with_state=False), weights.bias_of(2)
-    form, bias_form = weights.form, weights.bias_form
-    if weights.recurrent_bias is None and state:
-        held = b.multiply(f"{name}_held", (reset, state[0]), layer=name)
-        both = b.concatenate(f"{name}_seen_held", (x, held), 0, None, name)
-        return b.dense(f"{name}_g_sum", both, weights.gate(2), form, bias, bias_form, layer=name)
-    own = b.dense(f"{name}_g_own", x, kernel, form, bias, bias_form, layer=name)
-    if weights.recurrent_bias is None:
-        return own
-    later = weights.recurrent_bias[2 * weights.units :]
-    if not state:
-        held = b.scale(f"{name}_held", reset, later, bias_form, layer=name)
-    else:
-        of_state = weights.gate(2, with_input=False)
-        past = b.dense(f"{name}_g_past", state[0], of_state, form, later, bias_form, layer=name)
-        held = b.multiply(f"{name}_held", (reset, past), layer=name)
-    return b.add(f"{name}_g_sum", (own, held), layer=name)
+    def _called(self, role: str) -> str:
+        return self.name if role == "state" else f"{self.name}_{role}"
+
+    def _seen(self, read: list[str]) -> str:
+        """The input and a state side by side, made once."""
+        name = f"{self.name}_seen" + ("_held" if read[1] == self._called("held") else "")
+        if name in self.builder.names:
+            return name
+        return self.builder.concatenate(name, tuple(read), 0, None, self.name)

@@ -12,12 +12,19 @@ from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
-from toolchain.estimate.schedule import Schedule, schedule
+from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
 from toolchain.network.constant_products import dsp_blocks
 
 #: Cycles for each input position of a convolution in io_stream, beside the kernel's own.
-_VIVADO_STREAM_BLOCK_CYCLES = 11  # exact in nine convolutions of Vivado 2019.2 and 2020.1
 _VITIS_STREAM_CYCLES = 2
+#: Vivado, weights in memory: cycles to shift a position in (one channel, several), and to call a kernel that takes
+#: turns. Exact in eight convolutions of one network, least and most, at reuse factors 1, 2 and 3.
+_VIVADO_SHIFT_CYCLES, _VIVADO_CALL_CYCLES = (6, 8), 3
+#: From here on Vitis starts the next sample while the last positions of one are computed (a loop that rewinds): the
+#: one design of 2024.1 does, the one of 2023.2 does not.
+_REWINDS_FROM = 2024
+#: Vitis: cycles of the one product that all share in a DSP block (three of three layers).
+_ONLY_DSP_CYCLES = 5
 #: What da4ml 0.5.2 leaves of one adder a digit: 0.49, 0.47, 0.43 for 16 x 32, 32 x 32, 64 x 64 weights of 8 bits.
 _SHARED_ADDERS = 0.47
 _UNSURE = "products of 10 to 15 bits: the tool may put them into fabric or into DSP blocks"
@@ -53,7 +60,7 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
     made = products(layer, counts, design.family, design.tool)
     lut, ff = _figures(layer, design, coefficients, counts)
     rounds = turns(layer, counts, design.tool)
-    cycles, interval = _timing(layer, place, rounds, design)
+    cycles, interval = _timing(layer, place, rounds, _last_turn(layer, counts, made, place), design)
     lines = [_counting(counts)]
     notes: list[str] = []
     if layer.reuse_factor > 1:
@@ -83,17 +90,32 @@ def _counting(counts: Counts) -> str:
     )
 
 
-def _timing(layer: DesignLayer, place: Schedule, rounds: int, design: Design) -> tuple[int, float]:
-    """(cycles, initiation interval) of one evaluation.
+def _timing(layer: DesignLayer, place: Schedule, rounds: int, last: int, design: Design) -> tuple[int, float]:
+    """(cycles, initiation interval) of one evaluation: a pipeline's interval never exceeds its cycles and one more.
 
-    Turns: exact for 30 of 30 Vivado designs; Vitis needs one cycle more, three for products that take several.
+    Turns: exact for 30 of 30 Vivado designs; Vitis: ``_last_turn``.
     """
     if layer.reuse_factor == 1:
         slow = layer.strategy == "resource" and design.tool == "vivado" and place.cycles > 0
         return place.cycles, 2.0 if slow else 1.0
-    extra = 1 if design.tool == "vivado" else 1 + max(1, place.product_cycles)
-    cycles = max(place.cycles, min(rounds + extra, layer.reuse_factor - 1))
+    if design.tool == "vivado":
+        cycles = max(place.cycles, min(rounds + 1, layer.reuse_factor - 1))
+    elif rounds == 1:
+        cycles = place.cycles
+    else:
+        cycles = max(place.cycles, rounds - 1 + last)
     return cycles, float(max(2, min(layer.reuse_factor, cycles + 1)))
+
+
+def _last_turn(layer: DesignLayer, counts: Counts, made: Products, place: Schedule) -> int:
+    """Vitis: cycles after the last product of a sample began: the product's own, and the sums that still wait for it.
+
+    As if sums of three words followed one another, and all but the last two levels came after the last product: exact
+    for 30 of 30 layers of Vitis 2021.1 (fan-in 5 to 222, 3.3 and 5 ns, products in DSP blocks and in fabric).
+    """
+    levels = ternary_levels(counts.fan_in + (1 if layer.biases else 0))
+    only = made.in_dsp == 1 and not made.fabric
+    return (_ONLY_DSP_CYCLES if only else max(1, place.product_cycles)) + max(0, levels - 2)
 
 
 def _positions(layer: DesignLayer, design: Design, cycles: float, interval: float) -> tuple[float, float | None, float]:
@@ -101,17 +123,24 @@ def _positions(layer: DesignLayer, design: Design, cycles: float, interval: floa
     reads = _reads(layer)
     if design.io_type == "io_stream" and layer.kind in ("conv1d", "conv2d", "depthwise"):
         pixels = math.prod(layer.input_shape[:-1]) if layer.input_shape else layer.positions
-        if regime(layer) == "block" and design.tool == "vivado":
-            whole = pixels * (layer.reuse_factor + _VIVADO_STREAM_BLOCK_CYCLES)
-            return float(whole), float(min(whole, 4 * pixels)), float(whole + 1)
+        if layer.strategy == "resource" and design.tool == "vivado":
+            least = pixels * _VIVADO_SHIFT_CYCLES[layer.input_shape[-1:] != (1,)]
+            called = layer.reuse_factor + _VIVADO_CALL_CYCLES if layer.reuse_factor > 1 else 1
+            return float(least + pixels * called), float(least), float(least + pixels * called + 1)
         each = cycles + _VITIS_STREAM_CYCLES if design.tool == "vitis" else max(1.0, interval)
         whole = round(pixels * each + (3 if design.tool == "vitis" else cycles + 7))
-        return float(whole), None, float(whole + 1)
+        return float(whole), None, float(pixels * each if _rewinds(design) else whole + 1)
     if design.io_type == "io_stream":
         return layer.positions * (reads - 1 + interval) + cycles, None, layer.positions * (reads - 1 + interval)
     if layer.positions > 1:
         return (layer.positions - 1) * interval + cycles, None, layer.positions * interval
     return cycles, None, interval
+
+
+def _rewinds(design: Design) -> bool:
+    """Whether a loop in a dataflow region begins again before it ends. A version not known is taken as a recent one."""
+    year = design.tool_version.split(".")[0]
+    return design.tool == "vitis" and (not year.isdigit() or int(year) >= _REWINDS_FROM)
 
 
 def _reads(layer: DesignLayer) -> int:

@@ -14,8 +14,10 @@ from toolchain.estimate.price import Price, widened
 from toolchain.estimate.small_layers import table_blocks
 from toolchain.network.reuse_factors import block_reuse_factor
 
-#: Cycles of a step beyond the reuse factor of its kernels: gates, tables, state (three GRU designs of Vivado 2019.2).
-_STEP_CYCLES = 10
+#: Cycles of a step beyond the reuse factor of its kernels, at most: gates, tables, two products of the state one after
+#: the other; narrow ones are in fabric and join their neighbours. At least one cycle less (three GRU designs of Vivado
+#: 2019.2, exact; one of them is narrow).
+_STEP_CYCLES, _NARROW_STEP_CYCLES = 11, 8
 #: Gates that a kernel's columns hold, by function.
 _GATES = {"gru": 3, "lstm": 4}
 _NARROW = 4  # bits: of the products of states only one of three is then in a DSP block
@@ -33,12 +35,14 @@ def recurrent_price(layer: DesignLayer, design: Design, coefficients: Coefficien
     outer = replace(layer, kind="dense", positions=1, words=gates * units)
     parts = [kernel_price(_legal(part), design, coefficients) for part in (outer, inner)]
     factor = max(_legal(part).reuse_factor for part in (outer, inner))
-    states = units * (1 if layer.data_width <= _NARROW else 3)
+    narrow = layer.data_width <= _NARROW
+    states = units * (1 if narrow else 3)
     blocks = table_blocks(layer, gates * units)
     lut = sum(part.lut for part in parts) + gates * units * (20.0 * layer.data_width + multiplexer(2))
     ff = sum(part.ff for part in parts) + gates * units * 4.0 * layer.data_width
-    step = factor + _STEP_CYCLES
+    step = factor + (_NARROW_STEP_CYCLES if narrow else _STEP_CYCLES)
     steps = max(layer.positions, 1)
+    cycles = float(steps * step + 1)
     spread = {
         "dsp": (0.85, 1.15), "bram_18k": (0.9, 1.1), "lut": widened((0.6, 1.7), 1.0), "ff": (0.4, 2.0),
         "latency_cycles": (0.85, 1.15), "initiation_interval": (0.85, 1.15),
@@ -53,8 +57,7 @@ def recurrent_price(layer: DesignLayer, design: Design, coefficients: Coefficien
         note = f"{layer.function or 'recurrent'}, {layer.strategy} strategy: no report has it, counted like such a GRU"
     return Price(
         sum(part.dsp for part in parts) + states, sum(part.bram_18k for part in parts) + blocks, lut, ff,
-        float(steps * step), float(steps * step), spread, lines, (note,),
-        "foreign" if seen else "none", float(steps * (step - 1)),
+        cycles, cycles + 1, spread, lines, (note,), "foreign" if seen else "none", cycles - steps,
     )  # fmt: skip
 
 

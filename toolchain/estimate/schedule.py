@@ -50,7 +50,7 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     waiting = 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
     paired = period / level >= 1.5
     if design.tool == "vitis" and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
-        cycles = max(1, round(counts.fan_in * level / (_CHAIN_GAIN * period)))
+        cycles = max(1, math.floor(counts.fan_in * level / (_CHAIN_GAIN * period)))
         whole = float(sum(counts.level_bits))
         return Schedule(cycles + waiting, waiting, 0.0, waiting * counts.bits_at(0), whole, True, False)
     levels = math.log2(max(counts.fan_in, 1)) - _JOINED_LEVELS
@@ -61,6 +61,14 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
         bits += counts.bits_at(place)
         cuts, place = cuts + 1, place + held
     return Schedule(cuts + waiting, waiting, bits, waiting * counts.bits_at(0), 0.0, False, paired)
+
+
+def ternary_levels(words: int) -> int:
+    """Levels of adders of three words each that sum ``words``."""
+    levels, held = 0, 1
+    while held < words:
+        levels, held = levels + 1, 3 * held
+    return levels
 
 
 def _any_dsp(counts: Counts, layer: DesignLayer) -> bool:

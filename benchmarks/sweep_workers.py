@@ -1,6 +1,7 @@
-"""A sweep with two workers against one, killed half-way and resumed, and on a Ray cluster started apart.
+"""A sweep with two workers against one, killed half-way and resumed: here, and on a Ray cluster started apart.
 
-Run: python benchmarks/sweep_workers.py [--trials 60] [--work FOLDER]     (needs two idle cores; makes its own data)
+Run: python benchmarks/sweep_workers.py [--trials 60] [--where here|cluster] [--work FOLDER]
+Needs two idle cores; makes its own data.
 All sweeps ask for the same trials (sampler ``random``: a trial's settings depend on the seed and its number alone),
 each in a project of its own, so that nothing is shared. Printed: the ratio of the two times, measured in this run;
 what the kill left; whether all sweeps have the same trials with the same figures.
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +78,9 @@ def sweep(folder: Path, trials: int, *more: str) -> tuple[float, dict[int, Any]]
     return time.monotonic() - start, {design["number"]: design for design in designs}
 
 
-def killed(folder: Path, trials: int) -> int:
+def killed(folder: Path, trials: int, *more: str) -> int:
     """Kill -9 the sweep's whole process group when half of the trials are told; returns how many were."""
-    words = command(folder, trials, "--workers", "2")
+    words = command(folder, trials, *more)
     process = subprocess.Popen(
         words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -94,56 +97,63 @@ def killed(folder: Path, trials: int) -> int:
     return told
 
 
-def on_a_cluster(folder: Path, trials: int) -> tuple[float, dict[int, Any]]:
-    """The same on a Ray head that was started apart, and is stopped afterwards."""
+@contextmanager
+def cluster() -> Iterator[str]:
+    """The address of a Ray head of two cores that is started apart, and stopped afterwards."""
     port = 6390  # below 10002, where Ray's workers begin
+    ray = str(Path(sys.executable).with_name("ray"))
     head = subprocess.Popen(
-        [str(Path(sys.executable).with_name("ray")), "start", "--head", f"--port={port}", "--num-cpus=2",
-         "--include-dashboard=false", "--disable-usage-stats", "--block"],
+        [ray, "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
+         "--disable-usage-stats", "--block"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         time.sleep(15)
         assert head.poll() is None, "the Ray head did not start"
-        return sweep(folder, trials, "--ray-address", f"127.0.0.1:{port}")
+        yield f"127.0.0.1:{port}"
     finally:
         if head.poll() is None:
             os.killpg(head.pid, signal.SIGTERM)
             head.wait(timeout=60)
 
 
-def same(one: dict[int, Any], other: dict[int, Any]) -> tuple[bool, int]:
+def same(one: dict[int, Any], other: dict[int, Any]) -> str:
     """Whether numbers and settings are the same, and in how many trials every figure is too."""
     settings = {number: design["settings"] for number, design in one.items()}
     equal = settings == {number: design["settings"] for number, design in other.items()}
     figures = sum(design["metrics"] == other[number]["metrics"] for number, design in one.items() if number in other)
-    return equal, figures
+    return f"the trials of one worker: {equal}; every figure equal in {figures} of {len(one)}"
+
+
+def compare(place: Path, trials: int, *where: str) -> None:
+    """One worker, two, and two that are killed half-way and resumed."""
+    one_time, one = sweep(project(place / "one"), trials, "--workers", "1", *where)
+    print(f"one worker: {len(one)} trials, {one_time:.1f} s", flush=True)
+    two_time, two = sweep(project(place / "two"), trials, "--workers", "2", *where)
+    print(f"two workers: {len(two)} trials, {two_time:.1f} s: {one_time / two_time:.2f} times one")
+    print(f"  {same(one, two)}", flush=True)
+    folder = project(place / "killed")
+    told = killed(folder, trials, "--workers", "2", *where)
+    rest_time, resumed = sweep(folder, trials, "--workers", "2", *where)
+    numbers = sorted(resumed) == list(range(trials))
+    print(f"killed with {told} told, resumed in {rest_time:.1f} s: {len(resumed)} trials, each number once: {numbers}")
+    print(f"  {same(one, resumed)}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--where", choices=("both", "here", "cluster"), default="both")
     options = parser.parse_args()
     place = options.work or Path(tempfile.mkdtemp(prefix="sweep-"))
-    trials = options.trials
-    one_time, one = sweep(project(place / "one"), trials, "--workers", "1")
-    print(f"one worker: {len(one)} trials, {one_time:.1f} s", flush=True)
-    two_time, two = sweep(project(place / "two"), trials, "--workers", "2")
-    print(f"two workers: {len(two)} trials, {two_time:.1f} s: {one_time / two_time:.2f} times one", flush=True)
-    equal, figures = same(one, two)
-    print(f"  same trials as with one: {equal}; every figure equal in {figures} of {len(one)}", flush=True)
-    folder = project(place / "killed")
-    told = killed(folder, trials)
-    rest_time, resumed = sweep(folder, trials, "--workers", "2")
-    equal, figures = same(one, resumed)
-    numbers = sorted(resumed) == list(range(trials))
-    print(f"killed with {told} told, resumed in {rest_time:.1f} s: {len(resumed)} trials, each number once: {numbers}")
-    print(f"  same trials as with one: {equal}; every figure equal in {figures} of {len(one)}", flush=True)
-    ray_time, ray = on_a_cluster(project(place / "ray"), trials)
-    equal, figures = same(one, ray)
-    print(f"cluster at an address: {len(ray)} trials, {ray_time:.1f} s: {one_time / ray_time:.2f} times one")
-    print(f"  same trials as with one: {equal}; every figure equal in {figures} of {len(one)}", flush=True)
+    if options.where in ("both", "here"):
+        print("workers of this machine", flush=True)
+        compare(place / "here", options.trials)
+    if options.where in ("both", "cluster"):
+        print("a Ray cluster at an address", flush=True)
+        with cluster() as address:
+            compare(place / "cluster", options.trials, "--ray-address", address)
     if options.work is None:
         shutil.rmtree(place)
 

@@ -24,7 +24,9 @@ def sweep(
     axis: Axes = None,
     objective: Annotated[str, typer.Option(help="one or more, comma between")] = "accuracy,lut_equivalent,latency_ns",
     trials: Annotated[int, typer.Option(min=1, help="how many designs in all, those of an earlier run included")] = 60,
-    workers: Annotated[int, typer.Option(min=1, help="designs built side by side on this machine")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="designs built side by side; default: 2 here, all cores of a cluster")
+    ] = None,
     ray_address: Annotated[str, typer.Option(help="an existing Ray cluster: auto, or host:port")] = "",
     sampler: Annotated[str, typer.Option(help="auto (tpe), grid, tpe, nsga2, qmc, random")] = "auto",
     seed: Annotated[int, typer.Option(help="of the sampler")] = 0,

@@ -16,7 +16,9 @@ def widths(
     loss: Annotated[float, typer.Option(min=0.0, help="allowed relative loss of the task metric, 0.01 is 1 %")] = 0.01,
     objective: Annotated[str, typer.Option(help="what must not grow: lut_equivalent, dsp, lut …")] = "lut_equivalent",
     narrowest: Annotated[int, typer.Option(min=2, max=16, help="bits that no layer goes below")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="designs built side by side on this machine")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="designs built side by side; default: 2 here, all cores of a cluster")
+    ] = None,
     ray_address: Annotated[str, typer.Option(help="an existing Ray cluster: auto, or host:port")] = "",
     target: TargetName = "alveo_u250",
     overrides: Overrides = None,

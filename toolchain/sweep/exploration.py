@@ -35,7 +35,7 @@ class Plan:
     axes: tuple[Axis, ...]
     objectives: tuple[str, ...]
     trials: int
-    workers: int = 2
+    workers: int | None = None
     address: str = ""
     sampler: Sampler = "auto"
     seed: int = 0

@@ -37,7 +37,7 @@ class WidthPlan:
     loss: float
     objective: str = "lut_equivalent"
     narrowest: int = 2
-    workers: int = 2
+    workers: int | None = None
     address: str = ""
     given: tuple[str, ...] = ()
 

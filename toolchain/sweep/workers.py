@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from toolchain.errors import ExternalToolError
 from toolchain.sweep.design import Design, Task
 
+#: Designs side by side on this machine when nobody says how many.
+_AT_HOME = 2
+_ANSWER_SECONDS = 10
 #: One core for each design: what TensorFlow and numpy's libraries read.
 _ONE_CORE = {
     "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
@@ -19,21 +23,24 @@ _ONE_CORE = {
 
 
 @contextmanager
-def cluster(workers: int, address: str) -> Iterator[int]:
-    """Ray with ``workers`` cores of this machine, or the cluster at ``address``; yields how many designs run at once.
+def cluster(workers: int | None, address: str) -> Iterator[int]:
+    """Ray on this machine's cores, or the cluster at ``address``; yields how many designs run at once.
+
+    That is ``workers``; where it is None, 2 on this machine and every core of a cluster.
 
     Raises ExternalToolError when the cluster does not answer.
     """
+    _check_reachable(address)
     if address and _has_token():  # before Ray is imported: it reads the mode once
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet = {"include_dashboard": False} if not address else {}
+    here = {} if address else {"include_dashboard": False, "num_cpus": workers or _AT_HOME}
     try:
         ray.init(
-            address=address or "local", num_cpus=None if address else workers, log_to_driver=False,
-            logging_level="ERROR", runtime_env={"env_vars": _environment()}, **quiet,
+            address=address or "local", log_to_driver=False, logging_level="ERROR",
+            runtime_env={"env_vars": _environment()}, **here,
         )  # fmt: skip
     except Exception as error:
         raise ExternalToolError(
@@ -42,9 +49,23 @@ def cluster(workers: int, address: str) -> Iterator[int]:
             "this machine is used",
         ) from None  # fmt: skip
     try:
-        yield max(1, int(ray.cluster_resources().get("CPU", 1))) if address else workers
+        yield workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raises ExternalToolError when nothing listens at ``host:port``: Ray would go on trying for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:  # "auto" and "local" are Ray's own words
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ExternalToolError(
+            f"nothing answers at {address}: {error}", where="--ray-address",
+            hint="ray start --head tells its address; without --ray-address this machine is used",
+        ) from None  # fmt: skip
 
 
 def _has_token() -> bool:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from prune_cases import write_data
 
+from toolchain.data.evaluation import evaluate
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError
 from toolchain.model import training
 from toolchain.model.graph import Graph
-from toolchain.model.keras_graph import graph_of, load_graph
+from toolchain.model.keras_graph import build_keras, graph_of, load_graph
 from toolchain.model.kernels import kernels_of, with_kernels
 from toolchain.model.stage import from_model, train
 from toolchain.model.tensorflow import load_tensorflow
@@ -216,3 +217,24 @@ def test_zeros_stay_zero_while_fine_tuning_and_the_guard_sees_it(
     tuned = kernels_of(fine_tune(graph, samples, plan, _job(tmp_path / "m")))["a"]
     assert np.array_equal(tuned == 0, kernel == 0)
     assert not np.array_equal(tuned, kernel)
+
+
+def test_each_kernel_says_what_its_own_zeros_cost(trained: tuple[DataResult, ModelResult], tmp_path: Path) -> None:
+    data, model = trained
+    result = _prune(trained, tmp_path / "p", final_sparsity=0.9, skip=("conv",))
+    graph = load_graph(model.folder / "model.keras")
+    part = load_samples(data).validation
+
+    def rmse(found: Graph) -> float:
+        return evaluate(data, part, training.predict(build_keras(found), part.x)).value
+
+    assert result.measures is not None
+    zeros = _masks(result)
+    for layer in result.measures.layers:
+        kernel = kernels_of(graph)[layer.layer]
+        if zeros[layer.layer].shape != kernel.shape:
+            continue  # dead units went: their zeros are not in the masks any more
+        alone = rmse(with_kernels(graph, {layer.layer: kernel * zeros[layer.layer]}))
+        assert layer.retention_alone == pytest.approx(rmse(graph) / alone, rel=1e-5), layer.layer
+    assert [layer.retention_alone for layer in result.measures.layers if layer.layer == "conv"] == [1.0]
+    assert any(layer.retention_alone < 1 for layer in result.measures.layers)

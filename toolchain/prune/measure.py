@@ -32,18 +32,21 @@ def positions_of(graph: Graph) -> dict[str, int]:
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 
 
-def savings(before: Graph, after: Graph) -> tuple[LayerSaving, ...]:
-    """Multiply-accumulates and multipliers of every kernel before and after; zeros need neither."""
+def savings(before: Graph, after: Graph, alone: Mapping[str, float]) -> tuple[LayerSaving, ...]:
+    """Multiply-accumulates and multipliers of every kernel before and after; zeros need neither.
+
+    ``alone``: what the zeros of each kernel cost by themselves, as retention.
+    """
     first, last = _counts(before), _counts(after)
-    return tuple(_saving(key, first[key], last.get(key, (0, 0))) for key in first)
+    return tuple(_saving(key, first[key], last.get(key, (0, 0)), alone[key]) for key in first)
 
 
-def _saving(key: str, before: tuple[int, int], after: tuple[int, int]) -> LayerSaving:
+def _saving(key: str, before: tuple[int, int], after: tuple[int, int], alone: float) -> LayerSaving:
     return LayerSaving(
         layer=key, multipliers_before=before[0], multipliers=after[0], macs_before=before[1], macs=after[1],
         sparsity=1 - after[0] / before[0] if before[0] else 0.0,
         compression_ratio=before[0] / after[0] if after[0] else None,
-        mac_reduction=1 - after[1] / before[1] if before[1] else 0.0,
+        mac_reduction=1 - after[1] / before[1] if before[1] else 0.0, retention_alone=alone,
     )  # fmt: skip
 
 

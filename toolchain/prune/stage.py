@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from toolchain.data.evaluation import evaluate, lower_is_better, relative_loss
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError
 from toolchain.model import artefact, training
 from toolchain.model.folding import inference_graph
 from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import build_keras, load_graph
-from toolchain.model.kernels import kernels_of
+from toolchain.model.kernels import Mask, kernels_of
 from toolchain.model.rewriting import is_quantized, plain_graph
 from toolchain.model.tensorflow import seed_everything
 from toolchain.project import PruneSection
 from toolchain.prune import masks, measure, preflight
 from toolchain.prune.fine_tuning import fine_tune
 from toolchain.prune.masked_training import MaskedTraining, Run, Teacher
+from toolchain.prune.retention import Judge
 from toolchain.prune.structured import cut, removed_groups
 from toolchain.prune.unit_scores import Evidence
 from toolchain.prune.weights import Pruned, prune_by_strategy
@@ -52,6 +53,7 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         learning_rate=model.learning_rate * section.learning_rate_factor, loss=model.loss,
     )  # fmt: skip
     graph, pruning = prune_by_strategy(graph, data, samples, section, plan, job)
+    zeros = masks.masks_of(graph)
     graph = cut(graph, section, Evidence(samples.train, model.loss, unfolded))
     removed = removed_groups(before, graph)
     if removed:
@@ -70,7 +72,7 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
         sparsity=1 - masks.nonzero(graph) / _weights(before), remaining_sparsity=masks.sparsity(graph),
         parameters_before=sum(layer.parameters for layer in artefact.count_layers(before)), removed=removed,
         left_out=model.left_out, window=model.window,
-        measures=_measures(before, graph, data, samples, section, pruning),
+        measures=_measures(before, graph, section, pruning, zeros, Judge(data, samples)),
     )  # fmt: skip
 
 
@@ -93,22 +95,18 @@ def _after_cutting(
 
 
 def _measures(
-    before: Graph, after: Graph, data: DataResult, samples: Samples, section: PruneSection, pruning: Pruned
+    before: Graph, after: Graph, section: PruneSection, pruning: Pruned, zeros: Mapping[str, Mask], judge: Judge
 ) -> PruneMeasures:
-    values = [
-        evaluate(data, samples.validation, training.predict(build_keras(graph), samples.validation.x)).value
-        for graph in (before, after)
-    ]
-    layers = measure.savings(before, after)
+    values = [judge.metric(build_keras(graph)) for graph in (before, after)]
+    layers = measure.savings(before, after, judge.alone(before, zeros))
     macs = sum(layer.macs for layer in layers), sum(layer.macs_before for layer in layers)
     multipliers = sum(layer.multipliers_before for layer in layers)
     found = PruneMeasures(
         strategy=section.strategy, final_sparsity=pruning.sparsity, mac_reduction=1 - macs[0] / max(macs[1], 1),
         macs_before=macs[1], multipliers_before=multipliers,
         multipliers_removed=multipliers - sum(layer.multipliers for layer in layers),
-        compression_ratio=measure.compression_ratio(before, after), metric=data.metric,
-        metric_before=values[0], metric_after=values[1], retention=1 / (1 + relative_loss(data.metric, *values))
-        if lower_is_better(data.metric) else 1 - relative_loss(data.metric, *values),
+        compression_ratio=measure.compression_ratio(before, after), metric=judge.data.metric,
+        metric_before=values[0], metric_after=values[1], retention=judge.retention(*values),
         layers=layers, sensitivity=pruning.sensitivity, targets=pruning.targets,
     )  # fmt: skip
     return found.model_copy(update={"notes": measure.notes_on(found, after)})

@@ -86,6 +86,7 @@ DESCRIPTIONS = {
     "mac_reduction": "fraction of the multiply-accumulates that is gone",
     "metric_before": "the metric on the validation part before pruning",
     "metric_after": "the same after pruning and fine-tuning",
+    "retention_alone": "of the trained model with the zeros of this kernel only, nothing trained afterwards",
     "retention": "accuracy after / before; of an error before / after: 1 is no loss",
     "sensitivity": "each kernel pruned alone, without fine-tuning; empty unless asked for",
     "targets": "kernel -> sparsity that the sensitivity analysis allowed",

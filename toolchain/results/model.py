@@ -65,6 +65,7 @@ class LayerSaving(Record):
     sparsity: float  # fraction of multipliers_before that is gone
     compression_ratio: float | None  # multipliers_before / multipliers; None when the layer is gone
     mac_reduction: float  # fraction of macs_before that is gone
+    retention_alone: float  # of the trained model with the zeros of this kernel only, nothing trained afterwards
 
 
 class LayerSensitivity(Record):

@@ -33,7 +33,7 @@ from operator_cases import (
 
 from toolchain.errors import BitMismatchError, ExternalToolError
 from toolchain.fixed_point import Overflow, Rounding
-from toolchain.hls.compilation import build_bench, find_compiler, run_program
+from toolchain.hls.compilation import build_bench, find_compiler, run_program, wait_for_headers
 from toolchain.hls.stage import TOP
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.project import CsimSection, HlsLayer, HlsSection
@@ -219,6 +219,21 @@ def test_any_changed_source_is_compiled_anew(tmp_path: Path, cache: Path) -> Non
     assert first != second == build_bench(run.hls.folder, TOP, "O0", cache)[0]
 
 
+def test_the_header_is_compiled_behind_the_first_program_for_the_next(tmp_path: Path) -> None:
+    run, cache = Run(conv_network(), tmp_path / "run", PARALLEL), tmp_path / "cache"
+    run.write()
+    build_bench(run.hls.folder, TOP, "O0", cache)
+    wait_for_headers()
+    (header,) = cache.glob("header-*/content.gch")
+    assert {file.name for file in header.parent.iterdir()} == {"content", "content.gch", "sha256.json"}
+    stamp = header.stat().st_mtime_ns
+    run.edit(f"firmware/{TOP}.cpp", lambda text: text + "// changed\n")
+    build_bench(run.hls.folder, TOP, "O0", cache)
+    wait_for_headers()
+    assert [file.stat().st_mtime_ns for file in cache.glob("header-*/content.gch")] == [stamp]
+    assert len(list(cache.glob("bench-*"))) == 2
+
+
 def test_the_compiler_takes_nothing_from_the_environment(
     built: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +266,7 @@ def test_source_that_does_not_compile_shows_the_error_and_the_changed_file(tmp_p
     ("old", "new", "message"),
     [
         ("    for (size_t s = 0;", "    return 3;\n    for (size_t s = 0;", "exit 3"),
-        ("complete << samples.size()", "complete << 1", "no end mark"),
+        ('std::fprintf(complete, "%lu', 'std::fprintf(complete, "1%lu', "no end mark"),
         ('layer<conv_t>("conv", "conv"', 'layer<conv_t>("other", "conv"', "traces no conv"),
     ],
 )

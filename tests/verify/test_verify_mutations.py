@@ -149,14 +149,14 @@ def line(number: int, change: Callable[[list[str]], list[str]]) -> Change:
 
 
 WORD_CHANGES: dict[str, Change] = {
-    "one word": line(7, lambda lines: [re.sub(r"^-?\d+", lambda m: str(int(m[0]) ^ 1), lines[0])]),
+    "one word": line(7, lambda lines: [re.sub(r"-?\d+", lambda m: str(int(m[0]) ^ 1), lines[0], count=1)]),
     "one line twice": line(7, lambda lines: lines * 2),
     "one line gone": line(7, lambda lines: []),
     "one word gone": line(7, lambda lines: [lines[0].rpartition(" ")[0]]),
     "no number": line(7, lambda lines: [lines[0] + "x"]),
     "empty": lambda text: "",
     "truncated": lambda text: text[: len(text) // 2],
-    "too large": line(7, lambda lines: [re.sub(r"^-?\d+", "9" * 30, lines[0])]),
+    "too large": line(7, lambda lines: [re.sub(r"^ *-?\d+", "9" * 30, lines[0])]),
 }
 
 

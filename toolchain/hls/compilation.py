@@ -1,4 +1,8 @@
-"""The test bench compiled with g++: two translation units at once, a precompiled header, and a cache by content."""
+"""The test bench compiled with g++: two translation units at once, a precompiled header, and a cache by content.
+
+Where the cache has no precompiled header yet, the units are compiled without one, which is sooner done, and the header
+is made behind the program for the next one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +90,11 @@ def build_bench(project: Path, top: str, optimization: str, cache: Path) -> tupl
     key = _key("bench", compiler, flags, top, sources)
 
     def compile_in(work: Path) -> None:
-        prelude = precompiled_header(project, flags, compiler, cache)
+        header = _Header(project, flags, compiler)
+        ready = _stored(cache / header.key)
+        prelude = cache / header.key / "content" if ready else work / "prelude.h"
+        if not ready:
+            prelude.write_text(_PRELUDE + "\n")
         units = {"design.o": f"firmware/{top}.cpp", "bench.o": f"{top}_test.cpp"}
 
         def compile_unit(name: str) -> None:
@@ -95,21 +103,57 @@ def build_bench(project: Path, top: str, optimization: str, cache: Path) -> tupl
         with ThreadPoolExecutor(len(units)) as pool:
             list(pool.map(compile_unit, units))
         compiler.call([*(str(work / name) for name in units), "-o", str(work / "content")], work)
+        for file in work.iterdir():
+            if file.name != "content":
+                file.unlink()
+        if not ready:
+            header.make_later(cache)
 
     return _cached(cache, key, compile_in) / "content", compiler
 
 
 def precompiled_header(project: Path, flags: list[str], compiler: Compiler, cache: Path) -> Path:
     """A header to include first; g++ takes the compiled one beside it when that fits, and the text when not."""
-    types = manifest(project / "firmware" / "ap_types")
-    key = _key("header", compiler, flags, _PRELUDE, types)
+    header = _Header(project, flags, compiler)
+    return _cached(cache, header.key, header.compile_in) / "content"
 
-    def compile_in(work: Path) -> None:
+
+def wait_for_headers() -> None:
+    """Return when no header is being compiled for later programs: a benchmark's other numbers would feel it."""
+    for job in list(_JOBS.values()):
+        job.exception()
+
+
+#: Headers being made in this process for programs to come, by their place in the cache.
+_JOBS: dict[Path, Future[Path]] = {}
+_LATER = ThreadPoolExecutor(1, thread_name_prefix="header")
+
+
+class _Header:
+    """The prelude of ``project`` precompiled: its key, and a copy of all it is made from, which nobody changes."""
+
+    def __init__(self, project: Path, flags: list[str], compiler: Compiler) -> None:
+        self.flags, self.compiler = flags, compiler
+        types = sorted(file for file in (project / "firmware" / "ap_types").rglob("*") if file.is_file())
+        self.files = {file.relative_to(project): file.read_bytes() for file in types}
+        digests = {str(name): hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
+        self.key = _key("header", compiler, flags, _PRELUDE, digests)
+
+    def compile_in(self, work: Path) -> None:
+        """Write the header as ``content`` and what g++ makes of it as ``content.gch``."""
+        for name, content in self.files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_bytes(content)
         (work / "content").write_text(_PRELUDE + "\n")
         output = str(work / "content.gch")
-        compiler.call([*flags, "-x", "c++-header", str(work / "content"), "-o", output], project)
+        self.compiler.call([*self.flags, "-x", "c++-header", str(work / "content"), "-o", output], work)
+        remove(work / "firmware")
 
-    return _cached(cache, key, compile_in) / "content"
+    def make_later(self, cache: Path) -> None:
+        """Compile it in a thread of its own. Whether that succeeds matters to the speed of later programs alone."""
+        place = cache / self.key
+        if place not in _JOBS or _JOBS[place].done():
+            _JOBS[place] = _LATER.submit(_cached, cache, self.key, self.compile_in)
 
 
 def _key(kind: str, compiler: Compiler, flags: list[str], name: str, sources: dict[str, str]) -> str:
@@ -121,18 +165,15 @@ def _cached(cache: Path, key: str, produce: Callable[[Path], None]) -> Path:
     """The folder ``cache/key``: made in a fresh folder and renamed when whole; its checksums must hold to be used."""
     folder = cache / key
     sums = folder / "sha256.json"
-    if sums.is_file():
-        expected = _read_sums(sums)
-        if expected and all(_digest(folder / name) == digest for name, digest in expected.items()):
-            os.utime(folder)
-            return folder
+    if _stored(folder):
+        return folder
     remove(folder)
     work = cache / f".{key}.{os.getpid()}"
     remove(work)
     work.mkdir(parents=True)
     try:
         produce(work)
-        contents = {file.name: file_digest(file) for file in work.iterdir() if not file.name.endswith(".o")}
+        contents = {file.name: file_digest(file) for file in work.iterdir()}
         (work / sums.name).write_text(json.dumps(contents))
         try:
             work.rename(folder)
@@ -143,6 +184,15 @@ def _cached(cache: Path, key: str, produce: Callable[[Path], None]) -> Path:
         remove(work)
     _forget_oldest(cache)
     return folder
+
+
+def _stored(folder: Path) -> bool:
+    """Whether ``folder`` of the cache is there and whole; then it was used now."""
+    expected = _read_sums(folder / "sha256.json")
+    if not expected or any(_digest(folder / name) != digest for name, digest in expected.items()):
+        return False
+    os.utime(folder)
+    return True
 
 
 def _read_sums(file: Path) -> dict[str, str] | None:

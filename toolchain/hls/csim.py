@@ -90,7 +90,7 @@ def _run(program: Path, words: np.ndarray, folder: Path) -> None:
             raise BitMismatchError(f"the C-simulation ended early: {failure or 'no end mark'}", where="csim")
     for file in sorted(folders[0].glob("*.txt")):
         if file.name not in _OWN_FILES:
-            (folder / file.name).write_text("".join((place / file.name).read_text() for place in folders))
+            (folder / file.name).write_bytes(b"".join((place / file.name).read_bytes() for place in folders))
     shutil.copy(folders[0] / "formats.txt", folder / "formats.txt")
     for place in folders:
         remove(place)

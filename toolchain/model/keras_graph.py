@@ -27,6 +27,11 @@ def graph_of(model: Any, where: str = "model") -> Graph:
     Raises UnsupportedModelError for a subclassed model, weights that are not finite, layers that tf_keras does not
     know, or when the same layers in tf_keras predict anything else than the model does.
     """
+    return graph_and_twin(model, where)[0]
+
+
+def graph_and_twin(model: Any, where: str = "model") -> tuple[Graph, Any]:
+    """The same, and the model rebuilt in tf_keras from the graph that was compared with it."""
     kind = type(model).__name__
     if not hasattr(model, "get_config") or kind not in ("Sequential", "Functional", "Model"):
         raise UnsupportedModelError(
@@ -40,9 +45,10 @@ def graph_of(model: Any, where: str = "model") -> Graph:
     wiring = read_wiring(kind, model.get_config(), where)
     shapes = dict(zip(wiring.inputs, model.inputs, strict=True))
     layers = {name: _layer(model, layer, shapes, where) for name, layer in wiring.layers.items()}
-    graph = _named_weights(Graph(str(model.name), layers, tuple(wiring.calls), wiring.inputs, wiring.outputs), where)
-    check_predictions(model, graph, where)
-    return graph
+    numbered = Graph(str(model.name), layers, tuple(wiring.calls), wiring.inputs, wiring.outputs)
+    graph, rebuilt = _named_weights(numbered, where)
+    check_predictions(model, graph, where, rebuilt)
+    return graph, rebuilt
 
 
 def load_graph(path: Path) -> Graph:
@@ -128,8 +134,10 @@ def call_model(model: Any, inputs: list[np.ndarray]) -> list[Array]:
     return [np.asarray(value, dtype=np.float64) for value in found]
 
 
-def check_predictions(model: Any, graph: Graph, where: str) -> None:
+def check_predictions(model: Any, graph: Graph, where: str, rebuilt: Any = None) -> None:
     """Refuse a model that predicts anything else than its layers rebuilt in tf_keras (UnsupportedModelError).
+
+    ``rebuilt`` are these layers where they were built already.
 
     Both are tried on random samples. The difference must stay below ``LARGEST_DIFFERENCE`` of the largest output, or
     below ``ROUNDING_ERRORS`` times float32's own error, measured against the rebuilt model in float64.
@@ -137,11 +145,11 @@ def check_predictions(model: Any, graph: Graph, where: str) -> None:
     inputs = random_inputs(graph)
     try:
         expected = call_model(model, inputs)
-        rebuilt = call_model(build_keras(graph), inputs)
+        found = call_model(build_keras(graph) if rebuilt is None else rebuilt, inputs)
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise UnsupportedModelError(f"cannot be rebuilt layer by layer: {str(error)[:200]}", where=where) from None
     exact: list[Array] | None = None
-    for place, (one, other) in enumerate(zip(expected, rebuilt, strict=True)):
+    for place, (one, other) in enumerate(zip(expected, found, strict=True)):
         same = one.shape == other.shape
         largest = max(float(np.abs(one).max(initial=0)), 1e-30)
         if same and np.abs(one - other).max(initial=0) <= LARGEST_DIFFERENCE * largest:
@@ -273,8 +281,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _named_weights(graph: Graph, where: str) -> Graph:
-    """The graph with tf_keras' weight names instead of numbers."""
+def _named_weights(graph: Graph, where: str) -> tuple[Graph, Any]:
+    """The graph with tf_keras' weight names instead of numbers, and its model."""
     blank = Graph(
         graph.name, {name: Layer(name, layer.kind, layer.config) for name, layer in graph.layers.items()},
         graph.calls, graph.inputs, graph.outputs,
@@ -293,7 +301,10 @@ def _named_weights(graph: Graph, where: str) -> Graph:
         if len(set(names)) < len(names):
             names = [f"{name}_{place}" for place, name in enumerate(names)]
         named.append(Layer(layer.name, layer.kind, layer.config, dict(zip(names, values, strict=True))))
-    return graph.with_layers(*named)
+    for layer in named:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(list(layer.weights.values()))
+    return graph.with_layers(*named), model
 
 
 def _weight_name(name: str, layer: str) -> str:
@@ -309,6 +320,6 @@ def _model_name(name: str) -> str:
 
 
 __all__ = [
-    "build_keras", "call_model", "check_predictions", "graph_of", "load_graph", "load_keras", "output_shapes",
-    "random_inputs",
+    "build_keras", "call_model", "check_predictions", "graph_and_twin", "graph_of", "load_graph", "load_keras",
+    "output_shapes", "random_inputs",
 ]  # fmt: skip

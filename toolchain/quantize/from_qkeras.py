@@ -10,7 +10,7 @@ import numpy as np
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint
 from toolchain.model.graph import Call, Graph, Layer, Tensor
-from toolchain.model.keras_graph import build_keras, call_model, graph_of, random_inputs
+from toolchain.model.keras_graph import build_keras, call_model, graph_and_twin, random_inputs
 from toolchain.model.names import check_name
 from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
@@ -53,8 +53,10 @@ def network_from_qkeras(model: Any, name: str) -> FixedPointNetwork:
 
 def read_qkeras(model: Any, name: str) -> Reading:
     """The same, and where the network's nodes stand in the model. Raises UnsupportedModelError."""
-    graph = graph_of(model)
+    graph, twin = graph_and_twin(model)
     readable = readable_graph(graph)
+    if readable.calls == graph.calls and readable.layers == graph.layers:
+        return _Reader(readable, twin, name).read()
     rebuilt = build_keras(readable)
     inputs = random_inputs(graph, 16)
     for one, other in zip(call_model(model, inputs), call_model(rebuilt, inputs), strict=True):

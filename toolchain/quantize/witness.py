@@ -19,6 +19,7 @@ import numpy as np
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import FixedPoint, Words
 from toolchain.model.graph import Layer, Tensor
+from toolchain.model.keras_graph import call_model
 from toolchain.network import interpreter
 from toolchain.network.nodes import (
     Concatenate,
@@ -38,6 +39,9 @@ from toolchain.quantize.from_qkeras import Reading
 from toolchain.quantize.qkeras_graph import PLAIN
 from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable
 from toolchain.results import ApproximateLayer
+
+#: Samples that the model computes at once.
+_BATCH = 4096
 
 
 def corner_words(form: FixedPoint, shape: tuple[int, ...], largest: int | None = None) -> Words:
@@ -167,9 +171,10 @@ def _in_float32(reading: Reading, words: dict[str, Words], names: list[str]) -> 
     probe = load_tensorflow().keras.Model(reading.model.inputs, tensors)
     ports = [reading.ports[name] for name in reading.graph.inputs]
     values = [reading.network[port].result.values_of(words[port]).astype(np.float32) for port in ports]
-    found = probe.predict(values[0] if len(values) == 1 else values, verbose=0, batch_size=4096)
-    found = [found] if len(names) == 1 else found
-    return {name: np.asarray(value, np.float64) for name, value in zip(names, found, strict=True)}
+    # Called as it is: to trace it for ``predict`` would take longer than all its batches.
+    starts = range(0, max(len(values[0]), 1), _BATCH)
+    batches = [call_model(probe, [x[at : at + _BATCH] for x in values]) for at in starts]
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}
 
 
 def _between(node: Node, outputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -207,7 +212,7 @@ class Float64Twin:
         if layer.kind == "QActivation":
             return _quantizer_in_float64(self.reading.model.get_layer(layer.name).quantizer, inputs[0])
         made = self._layer(layer)
-        found = [np.asarray(made(_batch(inputs, at)), np.float64) for at in range(0, len(inputs[0]), 4096)]
+        found = [np.asarray(made(_batch(inputs, at)), np.float64) for at in range(0, len(inputs[0]), _BATCH)]
         return np.concatenate(found)
 
     def near(self, node: Node, layer: ApproximateLayer, outputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -255,7 +260,7 @@ _ARGUMENTS = (
 
 
 def _batch(inputs: list[np.ndarray], start: int) -> Any:
-    rows = [x[start : start + 4096] for x in inputs]
+    rows = [x[start : start + _BATCH] for x in inputs]
     return rows[0] if len(rows) == 1 else rows
 
 

@@ -16,6 +16,9 @@ from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.schedule import Schedule, schedule
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
+#: With so few turns the words that are added together come in the same one.
+_FEW_TURNS = 2
+
 
 @dataclass(frozen=True)
 class Amounts:
@@ -109,42 +112,54 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
 
     lut: an adder has one look-up table for each bit of its wider operand (fixed) and a few more unless it is half of a
     ternary one; a product in a DSP block has some around it, one in fabric is two adders and what its area is beyond
-    them; products that wait for a shared multiplier are selected.
-    ff: the words alive where the schedule cuts the sums, and products that were rounded or saturated.
+    them; products that wait for a shared multiplier are selected; a shift register has one for each bit.
+    ff: the words alive where the schedule cuts the sums or where one waits for another, shift registers, and products
+    that were rounded or saturated.
     """
     place = schedule(counts, layer, design)
     name = regime(layer)
     made = products(layer, counts, design.family, design.tool)
     biases = min(layer.biases, counts.n_out)
     adders = counts.tree_adders + biases
-    alone = name == "constant" and (place.chained or not place.paired)
     waiting = counts.multipliers - at_once(layer, counts, design.tool)
     rounded = float(counts.nonzeros * layer.accumulator_width) if layer.accumulator_rounds else 0.0
     lut = Amounts(
         name,
         {
-            "adders": adders, "lone_adders": adders if alone else 0,
-            "product_adders": counts.product_adders + 2 * made.fabric, "products_in_dsp": made.in_dsp,
+            "adders": adders, "product_adders": counts.product_adders + 2 * made.fabric, "products_in_dsp": made.in_dsp,
             "fabric_area": made.fabric_area, "products_that_take_turns": waiting, "rounded_bits": rounded,
         },
-        float(counts.tree_bits + counts.product_bits + made.fabric_bits + biases * layer.accumulator_width),
+        counts.tree_bits + counts.product_bits + made.fabric_bits + biases * layer.accumulator_width + place.shift_bits,
     )  # fmt: skip
     return {"lut": lut, "ff": Amounts(name, {**_registers(layer, counts, place, design), "rounded_bits": rounded})}
 
 
 def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> dict[str, float]:
+    """Of a design of one layer Vivado keeps the input, and the output where a sample begins each cycle (port bits)."""
     window = layer.data_width * counts.n_in if design.io_type == "io_stream" else 0
-    alone = design.io_type == "io_parallel" and len(design.layers) == 1
+    alone = design.io_type == "io_parallel" and len(design.layers) == 1 and design.tool == "vivado"
     ports = float(layer.data_width * counts.n_in) if alone else 0.0
-    common = {"window_bits": float(window), "cut_bits": place.cut_bits, "chain_bits": place.chain_bits,
-              "port_bits": ports}  # fmt: skip
+    common = {"window_bits": float(window), "chain_bits": place.chain_bits, "shift_bits": place.shift_bits}
     if regime(layer) == "sequential":
-        rounds = turns(layer, counts, design.tool)
-        return {**common, "waiting_bits": counts.bits_at(0) if rounds > 2 else 0.0}
+        alive = place.cut_bits
+        if turns(layer, counts, design.tool) > _FEW_TURNS:
+            alive = max(alive, _waiting_bits(counts, place))
+        return {**common, "cut_bits": alive, "port_bits": ports}
     if regime(layer) == "registered":
         real, pairs = counts.multipliers, counts.adders
-        return {**common, "cut_bits": 0.0, "products": real, "pairs": pairs, "outputs": counts.n_out}
-    return {**common, "product_bits": place.product_bits}
+        return {**common, "products": real, "pairs": pairs, "outputs": counts.n_out}
+    if alone and place.cycles:
+        ports += layer.result_width * counts.n_out
+    return {**common, "cut_bits": place.cut_bits, "product_bits": place.product_bits, "port_bits": ports}
+
+
+def _waiting_bits(counts: Counts, place: Schedule) -> float:
+    """Bits kept where products take many turns, each once: of two words that are added one waits for the other.
+
+    That is half of them; and of the other half those whose sums fill the cycle: each sum that goes on in its cycle was
+    the later one, which has probability one half.
+    """
+    return 0.0 if place.chained else sum(counts.level_bits[:-1]) * (0.5 + 0.5**place.held)
 
 
 def turns(layer: DesignLayer, counts: Counts, tool: str) -> int:

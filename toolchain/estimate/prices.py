@@ -47,11 +47,28 @@ def price(layer: DesignLayer, design: Design, coefficients: Coefficients | None 
         found = replace(found, spread=spread, notes=(*found.notes, layer.doubt), measured="none")
     if design.io_type == "io_stream" and layer.kind != "reshape":
         return _with_fifo(found, layer, design)
-    if len(design.layers) > 1 and found.ff + found.lut > 0:
-        handed = layer.words * layer.result_width
-        line = f"{handed} flip-flops hand {layer.words} words of {layer.result_width} bits to the next layer"
+    handed = _handed_bits(layer, design) if len(design.layers) > 1 and found.ff + found.lut > 0 else 0
+    if handed:
+        line = f"{handed} flip-flops hand the words of the layer to the next one"
         return replace(found, ff=found.ff + handed, explanation=(*found.explanation, line))
     return found
+
+
+def _handed_bits(layer: DesignLayer, design: Design) -> int:
+    """Registers between the layers of a design in parallel: what a layer hands to the next.
+
+    Vivado keeps the input of a design of constants and what kernels put out; its activations join the layer behind
+    unless they take a cycle. Vitis keeps what kernels and activations put out. Neither keeps a scale or the last layer.
+    """
+    bits = layer.words * layer.result_width
+    if layer is design.layers[-1] or layer.function == "scale":
+        return 0
+    if design.tool == "vitis":
+        return bits
+    if layer.kind == "activation" and not activation_cycles(design):
+        return 0
+    first = layer is design.layers[0] and layer.weights is not None and layer.strategy == "latency"
+    return bits + (int(layer.weights.shape[0]) * layer.data_width if first and layer.weights is not None else 0)
 
 
 def _around(one: Spread, other: Spread) -> Spread:
@@ -132,8 +149,9 @@ def _pooling(layer: DesignLayer, design: Design) -> Price:
     lut, ff = pooling_cost(layer, design)
     if design.io_type == "io_stream":
         pixels = math.prod(layer.input_shape[:-1]) if layer.input_shape else layer.positions
-        cycles = 2.0 * pixels + 3
-        lines = (f"{lanes(layer, design)} channels with line buffers",)
+        whole = layer.function.startswith("global_")
+        cycles = (1.0 if whole else 2.0) * pixels + 3
+        lines = (f"{lanes(layer, design)} channels{'' if whole else ' with line buffers'}",)
         return Price(0, 0, lut, ff, cycles, cycles + 1, _FEW_REPORTS, lines, measured="foreign")
     cycles = float(1 + activation_cycles(design))
     lines = (f"{layer.words} windows of {math.prod(layer.window or (2,))} words: a comparison for each word but one",)

@@ -13,21 +13,22 @@ from collections.abc import Mapping
 #: each product (listed in one author's reports), and for the product and for the sum two selections and a detection of
 #: the range; the product is held in a register.
 _LOGIC = {
-    "adders": 3.0, "lone_adders": 3.0, "product_adders": 6.0, "products_in_dsp": 5.0, "fabric_area": 1.0,
+    "adders": 3.0, "product_adders": 6.0, "products_in_dsp": 5.0, "fabric_area": 1.0,
     "rounded_bits": 8.0,
 }  # fmt: skip
-_REGISTERS = {"cut_bits": 1.0, "chain_bits": 1.0, "window_bits": 1.0, "port_bits": 1.0, "rounded_bits": 1.0}
+_REGISTERS = {
+    "cut_bits": 1.0, "chain_bits": 1.0, "shift_bits": 2.0, "window_bits": 1.0, "port_bits": 1.0, "rounded_bits": 1.0,
+}  # fmt: skip
 PRIORS: Mapping[str, Mapping[str, float]] = {
     "constant/lut": _LOGIC,
-    "sequential/lut": {**_LOGIC, "lone_adders": 0.0, "products_that_take_turns": 7.0},
+    "sequential/lut": {**_LOGIC, "products_that_take_turns": 7.0},
     "registered/lut": _LOGIC,
     "constant/ff": {**_REGISTERS, "product_bits": 0.5},
-    "sequential/ff": {**_REGISTERS, "waiting_bits": 1.0},
+    "sequential/ff": _REGISTERS,
     "registered/ff": {
         "products": 10.0,
         "pairs": 10.0,
         "outputs": 16.0,
-        "port_bits": 1.0,
         "window_bits": 1.0,
         "rounded_bits": 1.0,
     },
@@ -41,15 +42,18 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
     },
     "block_few_turns/lut": {"input_multiplexers": 1.0, "accumulators": 23.0, "rounded_bits": 8.0},
     "block_few_turns/ff": {"multipliers": 16.0, "inputs": 16.0, "window_bits": 1.0, "rounded_bits": 1.0},
+    "softmax/ff": {"class_cycles": 16.0},
     "activation/lut": {"compared_bits": 1.75, "rounded_bits": 2.0, "function_bits": 4.0},
     "activation/ff": {"registered_bits": 2.0, "function_bits": 1.0},
 }
 #: A fit is drawn to a prior as if by this many layers.
 _LAYERS = 2.0
-#: Rough ones by this many.
-_ROUGH: Mapping[str, float] = {"rounded_bits": 0.01, "function_bits": 0.5, "window_bits": 0.1}
+#: Rough ones by fewer; the registers of accumulators and results, which are there whatever is around them, by more.
+_OTHERS: Mapping[str, float] = {
+    "rounded_bits": 0.01, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0, "outputs": 8.0,
+}  # fmt: skip
 
 
 def strength(term: str) -> float:
     """As if by how many layers a fit is drawn to the prior of ``term``."""
-    return _ROUGH.get(term, _LAYERS)
+    return _OTHERS.get(term, _LAYERS)

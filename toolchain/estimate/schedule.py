@@ -19,7 +19,7 @@ LEVEL_NS = {"7series": 2.07, "ultrascale": 1.0, "ultrascale_plus": 0.85}
 PRODUCT_NS = {"7series": 3.36, "ultrascale": 2.6, "ultrascale_plus": 2.35}
 #: Share of the clock period that the tool keeps free unless told otherwise (UG902, UG1399).
 UNCERTAINTY = {"vivado": 0.125, "vitis": 0.27}
-#: The last levels of a tree join the cycle before them: ternary adders.
+#: The last levels of a tree join the cycle before them, as do the last of a cycle that holds several: ternary adders.
 _JOINED_LEVELS = 0.65
 #: Vitis leaves sums of more products than this unbalanced (4,096 products were balanced, 10,976 were not).
 _BALANCED_PRODUCTS = 4096
@@ -37,9 +37,10 @@ class Schedule:
     product_cycles: int  # that a product needs beyond its first
     cut_bits: float  # words alive at each cut, summed
     product_bits: float  # of the shared products, for each additional cycle they take
-    chain_bits: float  # of unbalanced sums
+    chain_bits: float  # of unbalanced sums: products that wait for their turn, and a sum for each output and cycle
+    shift_bits: float  # products in shift registers, where a sample begins before the one before it ends
     chained: bool
-    paired: bool  # a cycle holds more than one and a half levels: adders pair up to ternary ones
+    held: int  # levels of adders that fit into one cycle
 
 
 def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
@@ -48,19 +49,20 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
     product = _product_ns(counts, layer, design)
     waiting = 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
-    paired = period / level >= 1.5
     if design.tool == "vitis" and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
         cycles = max(1, math.floor(counts.fan_in * level / (_CHAIN_GAIN * period)))
-        whole = float(sum(counts.level_bits))
-        return Schedule(cycles + waiting, waiting, 0.0, waiting * counts.bits_at(0), whole, True, False)
+        products, sums = counts.bits_at(0), counts.level_bits[-1] if counts.level_bits else 0.0
+        chain, shifted = products + cycles * sums, products / layer.reuse_factor
+        return Schedule(cycles + waiting, waiting, 0.0, waiting * products, chain, shifted, True, 1)
     levels = math.log2(max(counts.fan_in, 1)) - _JOINED_LEVELS
     held = max(1, math.floor(period / level))  # levels in one cycle
     place, cuts = ((period - product) * held / period if not waiting else 0.0), 0
     bits = 0.0
+    joined = _JOINED_LEVELS if held > 1 else 0.0
     while place < levels:
-        bits += counts.bits_at(place)
+        bits += counts.bits_at(place + joined)
         cuts, place = cuts + 1, place + held
-    return Schedule(cuts + waiting, waiting, bits, waiting * counts.bits_at(0), 0.0, False, paired)
+    return Schedule(cuts + waiting, waiting, bits, waiting * counts.bits_at(0), 0.0, 0.0, False, held)
 
 
 def ternary_levels(words: int) -> int:

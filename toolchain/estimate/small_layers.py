@@ -17,8 +17,9 @@ from toolchain.estimate.schedule import LEVEL_NS, PRODUCT_NS, UNCERTAINTY
 WIRING = ("concatenate", "transpose", "permute", "clone", "repack", "reshape", "flatten", "crop")
 #: Activations that only compare, select or scale by a word that is not here.
 _COMPARED = ("relu", "linear", "scale", "")
-#: Softmax: cycles beyond its trees, for its two tables.
+#: Softmax: cycles beyond its trees, for its two tables; on 7-series a word of a memory fills its cycle.
 _SOFTMAX_TABLES = {"vitis": 4.0, "vivado": 1.0}
+_SLOW_TABLES = 4.0
 #: Softmax trees and products are cut more often than the delays say (six Vitis designs).
 _SOFTMAX_CUTS = 1.6
 #: A forced 18 x 18 product in fabric, in look-up tables (121 published ones).
@@ -63,13 +64,13 @@ def activation_cycles(design: Design) -> int:
 
 
 def softmax_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
-    """By class: subtract, look up, multiply."""
+    """By class: subtract, look up, multiply; a word of each class is alive in each cycle."""
     classes = float(softmax_classes(layer))
     fabric = classes * _WIDE_PRODUCT_LUT if layer.binding == "lut" else 0.0
-    cycles = softmax_cycles(layer, design)
+    cycles, io = softmax_cycles(layer, design), "stream_" if design.io_type == "io_stream" else ""
     return {
         "lut": Amounts("softmax", {"classes": classes, "one": 1.0}, fabric),
-        "ff": Amounts("softmax", {"class_cycles": classes * cycles, "one": 1.0}),
+        "ff": Amounts("softmax", {f"{io}class_cycles": classes * cycles, "one": 1.0}),
     }
 
 
@@ -83,7 +84,8 @@ def softmax_cycles(layer: DesignLayer, design: Design) -> int:
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
     product = PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
     trees = 2 * math.log2(max(softmax_classes(layer), 2)) + 2
-    return round(_SOFTMAX_CUTS * (trees * level + product) / period_ns(design) + _SOFTMAX_TABLES[design.tool])
+    tables = _SLOW_TABLES if design.family == "7series" else _SOFTMAX_TABLES[design.tool]
+    return round(_SOFTMAX_CUTS * (trees * level + product) / period_ns(design) + tables)
 
 
 def softmax_memory(layer: DesignLayer, design: Design) -> tuple[int, int]:
@@ -117,8 +119,14 @@ def fifo_blocks(depth: int, width: int, number: int, tool: str) -> int:
 
 
 def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
-    """(look-up tables, flip-flops). Streams: four layers within 12 %; in parallel: one comparison less than words."""
+    """(look-up tables, flip-flops). Streams: four layers within 12 %; in parallel: one comparison less than words.
+
+    Over the whole input a stream needs no window: each channel has its value so far and the word that was read (one
+    layer), a comparison and two selections.
+    """
     number, width = lanes(layer, design), layer.data_width
+    if design.io_type == "io_stream" and layer.function.startswith("global_"):
+        return number * 3.5 * width, number * 2.0 * width
     if design.io_type == "io_stream":
         return 350 + number * (140 + 2.0 * width), 180 + number * (31 + 9.2 * width)
     window = math.prod(layer.window) if layer.window else 2

@@ -64,6 +64,7 @@ def pooling(reading: Reading, call: LayerCall) -> None:
     else:
         window, places = (need(config, "pool_width", "pool_size"),), (need(config, "out_width", "n_out"),)
     function = "average" if "average" in config.words.get("pool_op", "").lower() else "max"
+    function = f"global_{function}" if whole else function
     layer = DesignLayer(
         call.name, "pooling", data.width, result.width, math.prod(places) * channels, math.prod(places),
         function=function, input_shape=(*padded(config, axes), channels), window=window,

@@ -30,7 +30,7 @@ from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import graph_of
 from toolchain.model.kernels import kernels_of
 from toolchain.model.tensorflow import load_tensorflow
-from toolchain.model.training import Loss, loss_for
+from toolchain.model.training import loss_of
 from toolchain.network.constant_products import lut_equivalents
 from toolchain.project import PruneSection, load_project
 from toolchain.prune.criteria.hardware import words
@@ -38,7 +38,7 @@ from toolchain.prune.masked_training import MaskedTraining, Run, Weights
 from toolchain.prune.scoring import operands
 from toolchain.prune.strategies import STRATEGIES, Setting, Stop, initial_weights
 from toolchain.prune.surgery import apply, plan_sparsity, remove_dead
-from toolchain.results import DataResult, Job, Part, Samples
+from toolchain.results import DataResult, Job, Loss, Part, Samples
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_suffix(".json")
@@ -64,7 +64,7 @@ class Task:
 
     @property
     def loss(self) -> Loss:
-        return loss_for(self.data.task)
+        return loss_of(self.data)
 
     def section(self, **options: Any) -> PruneSection:
         return PruneSection(**{"epochs": self.epochs, "skip": self.skip, **options})

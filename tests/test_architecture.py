@@ -14,7 +14,7 @@ BASE = {"errors", "fixed_point", "project", "target", "results", "workspace"}
 STAGES = {"data", "model", "prune", "quantize", "hls", "verify", "estimate", "tflite", "arm", "report"}
 #: What a stage may use of another room: the types and the one door to TensorFlow, never its stage.
 SHARED_ROOMS = {
-    "data": {"data.samples", "data.evaluation", "data.ports"},
+    "data": {"data.samples", "data.evaluation", "data.outputs", "data.ports"},
     "model": {
         "model.tensorflow",
         "model.feeding",

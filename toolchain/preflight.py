@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from toolchain.errors import ExternalToolError, PreflightError, ProjectError, ToolchainError
+from toolchain.errors import ExternalToolError, PreflightError, ProjectError, ToolchainError, UnsupportedModelError
 from toolchain.project import HlsSection, Project
 from toolchain.target import Fpga, Target
 
@@ -43,7 +43,7 @@ def find_problems(project: Project, project_folder: Path, target: Target | None)
             )
         )
     if not data_problems and not model_problems:
-        problems += input_problems(project, project_folder)
+        problems += input_problems(project, project_folder) + output_problems(project, project_folder)
     if target is not None and target.fpga is not None:
         try:
             chosen_part(project.hls, target.fpga)
@@ -86,6 +86,52 @@ def input_problems(project: Project, project_folder: Path) -> list[ToolchainErro
         return []
     problem = names_problem(taken, given, where)
     return [problem] if problem else []
+
+
+def output_problems(project: Project, project_folder: Path) -> list[ToolchainError]:
+    """Whether the data have a target for each output of the model, by name; and what several outputs cannot have."""
+    from toolchain.data.ports import names_problem
+    from toolchain.data.preflight import output_names as given_names
+    from toolchain.model.preflight import KERNELS
+    from toolchain.model.preflight import output_names as taken_names
+
+    taken, given = taken_names(project.model, project_folder), given_names(project.data, project_folder)
+    where = f"[model] file: {project_folder / project.model.file}"
+    built_in = project.model.architecture
+    if built_in:
+        taken, where = KERNELS[built_in][-1:], f"[model] architecture = '{built_in}'"
+    problems: list[ToolchainError] = []
+    if taken and given is not None:
+        problem = names_problem(taken, given, where, "y")
+        problems += [problem] if problem else []
+    if len(taken) > 1:
+        problems += several_outputs_problems(project, where)
+    return problems
+
+
+def several_outputs_problems(project: Project, where: str) -> list[ToolchainError]:
+    """Options that a model of several outputs cannot have."""
+    refused = {
+        "[quantize] final_softmax": (project.quantize.final_softmax, "final_softmax = false"),
+        "[model] recurrent = 'step'": (project.model.recurrent == "step", "recurrent = 'unrolled'"),
+        "[tflite] verify": (project.tflite.verify, "verify = false"),
+    }
+    return [
+        UnsupportedModelError(f"{key} is made for one output, the model has several", where=where, allowed=allowed)
+        for key, (asked, allowed) in refused.items()
+        if asked
+    ]
+
+
+def check_one_output(project: Project, project_folder: Path, what: str, hint: str) -> None:
+    """Raise UnsupportedModelError for a model of several outputs, where ``what`` is made for one."""
+    from toolchain.model.preflight import output_names
+
+    found = output_names(project.model, project_folder)
+    if len(found) > 1:
+        raise UnsupportedModelError(
+            f"is made for one output, the model has {len(found)} ({', '.join(sorted(found))})", where=what, hint=hint
+        )
 
 
 def chosen_part(section: HlsSection, fpga: Fpga) -> Fpga:

@@ -24,10 +24,12 @@ _HEAD = """\
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a table: the ``targets``, and those that each of several inputs of the model reads."""
+    """Columns of a table: the ``targets``, or those of each of several ``outputs`` of the model; and those that each of
+    several inputs reads."""
 
     targets: tuple[str, ...] = ()
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    outputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def create(name: str, folder: Path, model: str, data: str, columns: Columns = Columns()) -> Path:
@@ -35,16 +37,16 @@ def create(name: str, folder: Path, model: str, data: str, columns: Columns = Co
 
     Raises ProjectError for a name that is not allowed, a file that exists, a folder that cannot be written;
     DataSourceError for a table that cannot be read or has no such column; UnsupportedModelError for a model of several
-    inputs that the data do not name.
+    inputs or outputs that the data do not name.
     """
     table = _starting_table(name, model, data, columns)
     try:
         project = Project.model_validate(table)
     except ValidationError as error:
         raise PreflightError(explain(Project, error, f"toolchain init {name}")) from None
-    from toolchain.preflight import input_problems
+    from toolchain.preflight import input_problems, output_problems
 
-    for problem in input_problems(project, folder):
+    for problem in input_problems(project, folder) + output_problems(project, folder):
         raise problem
     file = folder / name / "project.toml"
     if file.exists():
@@ -73,7 +75,7 @@ def _starting_table(name: str, model: str, data: str, columns: Columns) -> dict[
 
 
 def _option(columns: Columns) -> str:
-    return "--predict" if columns.targets else "--input"
+    return "--predict" if columns.targets else "--output" if columns.outputs else "--input"
 
 
 def _data_table(path: Path, columns: Columns) -> dict[str, Any]:
@@ -86,12 +88,15 @@ def _data_table(path: Path, columns: Columns) -> dict[str, Any]:
         if columns != Columns():
             raise ProjectError("names columns of a table", where=_option(columns), allowed=".csv, .csv.gz, .parquet")
         return table | {"task": task_of_file(path)}
-    if columns.inputs and not columns.targets:
+    if columns.inputs and not columns.targets and not columns.outputs:
         raise ProjectError("needs the columns that are predicted, too", where="--input", hint="--predict COLUMN")
-    if columns.targets:
+    if columns.targets and columns.outputs:
+        raise ProjectError("says what is predicted, and so does --output", where="--predict", allowed="one of the two")
+    if columns.targets or columns.outputs:
         from toolchain.data.column_samples import task_of
 
-        table |= {"task": task_of(path, source, columns.targets), "target_columns": columns.targets}
+        table |= {"task": task_of(path, source, columns.outputs.values() or [columns.targets])}
+        table |= {"outputs": dict(columns.outputs)} if columns.outputs else {"target_columns": columns.targets}
         return table | ({"inputs": dict(columns.inputs)} if columns.inputs else {})
     if path.is_file():
         from toolchain.data.columns import CANDLE_COLUMNS
@@ -114,9 +119,10 @@ def render(table: dict[str, Any]) -> str:
         schema = entry.annotation
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             lines += ["", f"[{section}]", *_keys(schema, table.get(section, {}))]
-    inputs = table.get("data", {}).get("inputs", {})
-    if inputs:
-        lines += ["", "[data.inputs]", *(f"{name} = {_toml(columns)}" for name, columns in inputs.items())]
+    for kind in ("inputs", "outputs"):
+        ports = table.get("data", {}).get(kind, {})
+        if ports:
+            lines += ["", f"[data.{kind}]", *(f"{name} = {_toml(columns)}" for name, columns in ports.items())]
     sparsities = table.get("prune", {}).get("sparsities", {})
     if sparsities:
         lines += ["", "[prune.sparsities]", *(f"{name} = {_toml(value)}" for name, value in sparsities.items())]
@@ -142,6 +148,7 @@ def _keys(schema: type[BaseModel], given: dict[str, Any], skip: tuple[str, ...] 
         lines.append(f"{mark}{shown}" + (f"  # {remark}" if remark else ""))
     if schema.__name__ == "DataSection":
         lines.append("# [data.inputs] with NAME = [columns] is one input of a model that has several; of a table")
+        lines.append("# [data.outputs] with NAME = [columns] is what one of several outputs predicts; of a table")
     if schema.__name__ == "PruneSection":
         lines.append("# [prune.sparsities] with NAME = 0.9 is the final_sparsity of one layer")
     if schema.__name__ == "QuantizeSection":

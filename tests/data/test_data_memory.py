@@ -12,12 +12,12 @@ import pytest
 from data_cases import candle_table
 
 from toolchain.data import memory
-from toolchain.data.arrays import task_of_arrays
 from toolchain.data.memory import task_of_file
 from toolchain.data.preflight import check
 from toolchain.data.python_function import Returned, call
 from toolchain.data.samples import load
 from toolchain.data.stage import prepare
+from toolchain.data.targets import task_of_arrays
 from toolchain.errors import DataSourceError, PreflightError, ProjectError
 from toolchain.pipeline import Request, run
 from toolchain.project import DataSection, load_project, parse_project

@@ -13,7 +13,7 @@ from conftest import run_toolchain
 from toolchain import pipeline
 from toolchain.data.ports import by_port
 from toolchain.data.samples import load
-from toolchain.errors import PreflightError, ToolchainError, UnsupportedModelError
+from toolchain.errors import PreflightError, UnsupportedModelError
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import interpreter, storage
 from toolchain.network.words import read_formats, read_words
@@ -26,7 +26,7 @@ from toolchain.tflite.converted import run_on_values
 SAMPLES, TRAIN = 200, 150
 
 
-def model(two_outputs: bool = False) -> Any:
+def model() -> Any:
     """Saved by Keras 3; its inputs are not in the order of their names, and have different ranges and shapes."""
     load_tensorflow()
     import keras
@@ -38,7 +38,7 @@ def model(two_outputs: bool = False) -> Any:
     joined = layers.Concatenate(name="joined")([seen, layers.Dense(4, activation="relu", name="side")(book)])
     hidden = layers.Dense(5, activation="relu", name="hidden")(joined)
     out = layers.Dense(1, name="out")(hidden)
-    return keras.Model([window, book], [out, hidden] if two_outputs else out)
+    return keras.Model([window, book], out)
 
 
 def project(folder: Path, made: Any = None, **sections: Any) -> dict[str, Any]:
@@ -202,13 +202,6 @@ def test_a_wrong_shape_is_refused_before_training_naming_the_input(tmp_path: Pat
     rewritten(tmp_path, **{"x_train.book": random.normal(size=(TRAIN, 4)), "x_test.book": random.normal(size=(50, 4))})
     with pytest.raises(UnsupportedModelError, match=r"input 'book': takes samples of shape \(5,\), the data give \(4,"):
         run(table, tmp_path)
-
-
-def test_several_outputs_are_refused_before_any_work(tmp_path: Path) -> None:
-    table = project(tmp_path, model(two_outputs=True))
-    with pytest.raises(ToolchainError, match="has 2 outputs") as caught:
-        run(table, tmp_path)
-    assert caught.value.exit_code == 3
 
 
 def test_an_input_that_nothing_reads_is_refused_before_any_work(tmp_path: Path) -> None:

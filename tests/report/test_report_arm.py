@@ -70,13 +70,15 @@ def test_agreements_of_what_was_run() -> None:
     fpga = np.array([[1.0], [-2.0], [0.5], [-0.25]])
     arm = fpga + np.array([[0.0], [0.5], [-0.75], [0.0]])
     outputs = {"hls": fpga, "quantized": fpga.copy(), "tflite_int8": arm, "float": fpga * 9}
-    found = {(row.first, row.second): row for row in agreements("binary", outputs)}
+    regression = build_results().data
+    binary = regression.model_copy(update={"task": "binary"})
+    found = {(row.first, row.second): row for row in agreements(binary, outputs)}
     assert set(found) == {("FPGA", "QKeras"), ("ARM", "FPGA"), ("ARM", "QKeras")}
     exact, near = found["FPGA", "QKeras"], found["ARM", "FPGA"]
     assert (exact.equal_values_share, exact.largest_difference, exact.equal_decisions_share) == (1.0, 0.0, 1.0)
     assert (near.equal_values_share, near.largest_difference, near.equal_decisions_share) == (0.5, 0.75, 0.75)
-    assert agreements("regression", outputs)[0].equal_decisions_share is None
-    assert agreements("regression", {"hls": fpga}) == ()
+    assert agreements(regression, outputs)[0].equal_decisions_share is None
+    assert agreements(regression, {"hls": fpga}) == ()
 
 
 def test_lines_on_a_terminal() -> None:

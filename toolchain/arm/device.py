@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.arm.device_program import ANSWER
-from toolchain.arm.gates import Findings, Rounding, Task, Vectors, examine, read_vectors
+from toolchain.arm.gates import Findings, Rounding, Task, Vectors, examine, read_vectors, task_of
 from toolchain.arm.remote import run_remotely
 from toolchain.arm.stage import Core, check_artefact, port_failures, record
 from toolchain.errors import BitMismatchError, ExternalToolError
@@ -79,7 +79,7 @@ def run_on_device(data: DataResult, tflite: TfliteResult, target: Target) -> Dev
     times = np.array(answer.nanoseconds) / 1000
     return DeviceResult(
         machine=answer.machine, processor=answer.processor, system=answer.system, python=answer.python,
-        runtime=answer.runtime, model_sha256=expected, runs=_examined(answer, vectors, data.task, device),
+        runtime=answer.runtime, model_sha256=expected, runs=_examined(answer, vectors, task_of(data), device),
         invocations=len(times), p50_us=float(np.percentile(times, 50)), p99_us=float(np.percentile(times, 99)),
         remarks=_remarks(answer, target), measured=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip

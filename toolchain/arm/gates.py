@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import ExternalToolError
-from toolchain.results import FloatArray
+from toolchain.results import DataResult, FloatArray
 
 Task = Literal["regression", "binary", "multiclass"]
 #: How kernels round a sum. ``once``: ties away from zero. ``twice``: halved with ties upward, then ties away from zero.
@@ -75,6 +75,13 @@ def read_vectors(file: Path) -> Vectors:
     }
     counts = {name: int(fields[name]) for name in ("zero_point", "real")}
     return Vectors(**{**fields, **ports, **counts, "scale": float(fields["scale"])})
+
+
+def task_of(data: DataResult) -> Task:
+    """The task of the one output; the pipeline runs no artefact of several."""
+    assert len(data.targets) <= 1
+    assert data.task != "classification"
+    return data.task
 
 
 def examine(vectors: Vectors, found: NDArray[Any], rounding: Rounding, task: Task, exact: bool = True) -> Findings:

@@ -17,7 +17,7 @@ from toolchain.arm.emulation import (
     run_on_arm,
     runtime_version,
 )
-from toolchain.arm.gates import ALLOWED_DIFFERENCE, Findings, Rounding, Task, Vectors, examine, read_vectors
+from toolchain.arm.gates import ALLOWED_DIFFERENCE, Findings, Rounding, Task, Vectors, examine, read_vectors, task_of
 from toolchain.arm.micro import run_on_micro
 from toolchain.arm.packages import ARCHITECTURES
 from toolchain.arm.sysroot import open_sysroot
@@ -47,8 +47,8 @@ def verify_on_arm(data: DataResult, tflite: TfliteResult, arm: Arm | None, job: 
     runs: list[ArmRun] = []
     for place, (emulator, runtime, kernels) in enumerate(plan):
         job.progress(f"{emulator.sysroot.architecture} {runtime}", place, len(plan))
-        runs += _run(emulator, model, vectors, (runtime, kernels), data.task)
-    cortex_m = _run_on_cortex_m(model, vectors, data.task)
+        runs += _run(emulator, model, vectors, (runtime, kernels), task_of(data))
+    cortex_m = _run_on_cortex_m(model, vectors, task_of(data))
     return ArmResult(
         emulator=f"qemu {emulators[0].version}", model_sha256=file_digest(model), runs=(*runs, *cortex_m.runs),
         not_verified=cortex_m.missing, arena_bytes=cortex_m.arena_bytes, plain_c_bytes=cortex_m.code_bytes,

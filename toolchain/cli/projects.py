@@ -94,14 +94,19 @@ def init(
     inputs: Annotated[
         list[str] | None, typer.Option("--input", help="of a model of several inputs: NAME=COLUMN,COLUMN of a table")
     ] = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option("--output", help="of a model of several outputs, instead of --predict: NAME=COLUMN,COLUMN"),
+    ] = None,
     folder: Annotated[Path, typer.Option("--folder", help="where projects stand")] = Path("hls_projects"),
     as_json: AsJson = False,
 ) -> None:
     """Write a commented project.toml."""
     from toolchain.project_template import Columns, create
 
-    columns = dict(_input_columns(text) for text in inputs or [])
-    file = create(name, folder, model, data, Columns(_names(predict), columns))
+    read = dict(_port_columns(text, "--input") for text in inputs or [])
+    predicted = dict(_port_columns(text, "--output") for text in outputs or [])
+    file = create(name, folder, model, data, Columns(_names(predict), read, predicted))
     task = tomllib.loads(file.read_text(encoding="utf-8"))["data"].get("task", "price_forecast")
     sys.stderr.write(f"wrote {file} ([data] task: {task}); next: toolchain check {file.parent}\n")
     if as_json:
@@ -112,11 +117,11 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _input_columns(text: str) -> tuple[str, tuple[str, ...]]:
+def _port_columns(text: str, option: str) -> tuple[str, tuple[str, ...]]:
     """``price=open,high`` as name and columns."""
     name, equals, columns = text.partition("=")
     if not equals or not name.strip() or not _names(columns):
-        raise ProjectError(f"cannot be read: {text!r}", where="--input", allowed="NAME=COLUMN,COLUMN")
+        raise ProjectError(f"cannot be read: {text!r}", where=option, allowed="NAME=COLUMN,COLUMN")
     return name.strip(), _names(columns)
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from toolchain.data import ports
-from toolchain.data.prepared import Prepared, Task
+from toolchain.data.prepared import Prepared
+from toolchain.data.targets import targets_of
 from toolchain.errors import DataSourceError, nearest
 from toolchain.project import DataSection
 from toolchain.results import FloatArray, InputPort, Part, Samples
 
 #: Parts in order of time; the validation part may be missing.
 _PARTS = ("train", "validation", "test")
-#: More different whole numbers than this in a float array are taken for values.
-LARGEST_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class Arrays:
     """``x_* (samples, *shape)``; ``y_* (samples,)`` or ``(samples, outputs)``: values, class numbers or one-hot rows.
 
     Without a validation part, one is cut from the end of the training part. For a model of several inputs each ``x_*``
-    is a mapping of arrays by the input's name.
+    is a mapping of arrays by the input's name, and for one of several outputs each ``y_*`` by the output's.
     """
 
     x_train: Any
@@ -79,44 +78,27 @@ def array_samples(arrays: Arrays, section: DataSection, title: str) -> Prepared:
     if problems:
         raise problems[0]
     clean, inputs = ports.pack_parts(clean, title)
+    clean, outputs = ports.pack_parts(clean, title, "y")
     _check_pair(clean, "train", title)
     notes: tuple[str, ...] = ()
     if "x_validation" not in clean:
         notes = (_cut_validation(clean, section, title),)
     for part in _PARTS[1:]:
         _check_pair(clean, part, title)
-    task, targets = _targets([clean[f"y_{part}"] for part in _PARTS], section.task, title)
+    task, targets, named = targets_of([clean[f"y_{part}"] for part in _PARTS], outputs, section.task, title)
     parts = [
         Part(clean[f"x_{part}"], y, np.zeros(0), np.arange(len(y), dtype=np.int64))
         for part, y in zip(_PARTS, targets, strict=True)
     ]
     names = _feature_names(inputs or (InputPort(name="", shape=parts[0].x.shape[1:]),))
     notes += _found(parts, names)
-    return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes, inputs=inputs)
+    return Prepared(Samples(*parts), title, task, names, timed=False, notes=notes, inputs=inputs, targets=named)
 
 
 def _feature_names(inputs: tuple[InputPort, ...]) -> tuple[str, ...]:
     """``x0, x1 …`` of one array, ``price.x0 …`` of the input price."""
     marks = {port.name: f"{port.name}{ports.MARK}" if port.name else "" for port in inputs}
     return tuple(f"{marks[port.name]}x{place}" for port in inputs for place in range(int(np.prod(port.shape))))
-
-
-def task_of_arrays(found: Mapping[str, Any]) -> Literal["classification", "regression"]:
-    """classification when ``y_train`` holds class numbers 0, 1, 2 … without a gap, or one-hot rows; else regression.
-
-    Floats count as class numbers when there are at most ``LARGEST_CLASSES`` of them.
-    """
-    y = np.asarray(found.get("y_train", ()))
-    if y.ndim == 0 or not len(y) or y.dtype.kind not in "fiub":
-        return "regression"
-    columns = y.reshape(len(y), -1)
-    if columns.shape[1] > 1:
-        hot = y.ndim == 2 and np.isin(columns, (0, 1)).all() and (columns.sum(axis=1) == 1).all()
-        return "classification" if hot else "regression"
-    classes = np.unique(columns)
-    numbered = len(classes) >= 2 and np.array_equal(classes, np.arange(len(classes)))
-    few = y.dtype.kind != "f" or len(classes) <= LARGEST_CLASSES
-    return "classification" if numbered and few else "regression"
 
 
 def _found(parts: list[Part], names: tuple[str, ...]) -> tuple[str, ...]:
@@ -179,38 +161,3 @@ def _check_pair(clean: dict[str, FloatArray], part: str, where: str) -> None:
             raise DataSourceError(
                 f"{name}_{part} has samples of shape {found.shape[1:]}, {name}_train of {expected}", where=where
             )
-
-
-def _targets(targets: list[FloatArray], task: str, where: str) -> tuple[Task, list[FloatArray]]:
-    """The training, validation and test targets in the form of the task, and the task."""
-    train = targets[0].reshape(len(targets[0]), -1)
-    if (train == train[0]).all():
-        raise DataSourceError("y_train is the same in every sample", where=where, allowed="values that differ")
-    if task == "regression":
-        return "regression", [y.reshape(len(y), -1) for y in targets]
-    if train.shape[1] > 1:
-        for name, y in zip(_PARTS, targets, strict=True):
-            if y.ndim != 2 or not (np.isin(y, (0.0, 1.0)).all() and (y.sum(axis=1) == 1).all()):
-                raise DataSourceError(f"y_{name} has several columns that are not one-hot", where=where)
-        return "multiclass", targets
-    return _class_numbers([y.reshape(-1) for y in targets], where)
-
-
-def _class_numbers(targets: list[FloatArray], where: str) -> tuple[Task, list[FloatArray]]:
-    for name, y in zip(_PARTS, targets, strict=True):
-        bad = np.flatnonzero((y != np.round(y)) | (y < 0))
-        if len(bad):
-            row = int(bad[0])
-            raise DataSourceError(f"y_{name}[{row}] is {y[row]:g}", where=where, allowed="class numbers 0, 1, 2 …")
-        new = np.setdiff1d(y, targets[0])
-        if len(new):
-            raise DataSourceError(f"y_{name} has class {new[0]:g}, y_train has not", where=where)
-    count = int(targets[0].max()) + 1
-    absent = np.setdiff1d(np.arange(count), targets[0])
-    if len(absent):
-        raise DataSourceError(
-            f"y_train has class {count - 1} and none of class {absent[0]}", where=where, allowed="0, 1, 2 … without gap"
-        )
-    if count == 2:
-        return "binary", [y[:, None] for y in targets]
-    return "multiclass", [np.eye(count)[y.astype(np.int64)] for y in targets]

@@ -14,11 +14,12 @@ TIME_COLUMNS = ("start_ms", "timestamp", "datetime", "date", "time")
 
 def check_header(names: Sequence[str], section: DataSection, where: str) -> list[DataSourceError]:
     """Every problem that the column names of a table show."""
-    if section.target_columns:
+    if section.predicted_columns:
         problems = [missing_column(name, names, where) for name in section.target_columns if name not in names]
-        for port, columns in section.inputs.items():
-            place = f"{where}: input '{port}'"
-            problems += [missing_column(name, names, place) for name in columns if name not in names]
+        for kind, ports in (("input", section.inputs), ("output", section.outputs)):
+            for port, columns in ports.items():
+                place = f"{where}: {kind} '{port}'"
+                problems += [missing_column(name, names, place) for name in columns if name not in names]
         return problems
     needed = CANDLE_COLUMNS if section.task == "direction" else (section.price_column,)
     problems = [missing_column(name, names, where) for name in needed if name not in names]
@@ -30,21 +31,22 @@ def check_header(names: Sequence[str], section: DataSection, where: str) -> list
 
 
 def inputs_problem(section: DataSection) -> ProjectError | None:
-    """What is wrong with ``[data.inputs]`` by itself; None when nothing is."""
-    if section.inputs and not section.target_columns:
+    """What is wrong with ``[data.inputs]`` and ``[data.outputs]`` by themselves; None when nothing is."""
+    if section.inputs and not section.predicted_columns:
         return ProjectError(
-            "chooses columns of a table that has target_columns", where="[data.inputs]",
+            "chooses columns of a table that has target_columns or [data.outputs]", where="[data.inputs]",
             hint="of ready samples the arrays' names say it: x_train.NAME",
         )  # fmt: skip
-    for name, columns in section.inputs.items():
-        where = f"[data.inputs] {name}"
-        if not columns:
-            return ProjectError("names no column", where=where)
-        for column in columns:
-            if columns.count(column) > 1:
-                return ProjectError(f"names column '{column}' twice", where=where)
-            if column in section.target_columns:
-                return ProjectError(f"column '{column}' is a target", where=where)
+    for table, ports in (("inputs", section.inputs), ("outputs", section.outputs)):
+        for name, columns in ports.items():
+            where = f"[data.{table}] {name}"
+            if not columns:
+                return ProjectError("names no column", where=where)
+            for column in columns:
+                if columns.count(column) > 1:
+                    return ProjectError(f"names column '{column}' twice", where=where)
+                if table == "inputs" and column in section.predicted_columns:
+                    return ProjectError(f"column '{column}' is a target", where=where)
     return None
 
 

@@ -7,11 +7,13 @@ sqrt(n) samples, 2,000 draws and a fixed seed, so that equal predictions have eq
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.data.outputs import each_output
 from toolchain.errors import UnsupportedModelError
 from toolchain.results import DataResult, FloatArray, Interval, Part, Samples
 
@@ -24,7 +26,9 @@ def evaluate(data: DataResult, part: Part, predictions: NDArray[Any]) -> Interva
     """The task metric of ``predictions (samples, outputs)``, raw model outputs, on ``part``.
 
     regression: root mean squared error in the target's unit (``data.unit``), over all outputs; binary: share of logits
-    whose sign (> 0) is the label; multiclass: share of largest outputs (the first of equals) that are the label.
+    whose sign (> 0) is the label; multiclass: share of largest outputs (the first of equals) that are the label;
+    classification (of several outputs): the mean of the shares of all. Its interval takes the samples, not the
+    decisions, for independent: outputs of one sample may err together.
     Raises UnsupportedModelError for NaN or infinity, ValueError for another shape than ``part.y``'s.
     """
     if predictions.shape != part.y.shape:
@@ -38,14 +42,34 @@ def evaluate(data: DataResult, part: Part, predictions: NDArray[Any]) -> Interva
     found = predictions.astype(np.float64)
     if data.task == "regression":
         return _rmse((found - part.y) * data.y_scale)
+    return _accuracy((decisions(data, found) == decisions(data, part.y, 0.5)).mean(axis=1))
+
+
+def evaluate_outputs(data: DataResult, part: Part, predictions: NDArray[Any]) -> dict[str, Interval]:
+    """The same of each named output alone, by its name; raises as ``evaluate``."""
+    return {
+        name: evaluate(alone, replace(part, y=part.y[:, columns]), predictions[:, columns])
+        for name, columns, alone in each_output(data)
+    }
+
+
+def decisions(data: DataResult, values: FloatArray, threshold: float = 0.0) -> NDArray[np.int64]:
+    """The class that every output says, ``(samples, outputs)``: whether a logit is above ``threshold``, or the place of
+    the largest. ``values (samples, columns)`` are raw outputs, or targets with the threshold 0.5."""
+    if data.task == "classification":
+        own = [decisions(alone, values[:, columns], threshold) for _, columns, alone in each_output(data)]
+        return np.concatenate(own, axis=1)
     if data.task == "binary":
-        return _accuracy((found > 0) == (part.y > 0.5))
-    return _accuracy(found.argmax(axis=1) == part.y.argmax(axis=1))
+        return np.asarray(values > threshold, dtype=np.int64)
+    assert data.task == "multiclass", data.task
+    return np.asarray(values.argmax(axis=1), dtype=np.int64)[:, None]
 
 
 def baselines(data: DataResult, samples: Samples) -> dict[str, Interval]:
     """What predicting without a model gives on the test part; what it needs to learn comes from the training part."""
     test, train = samples.test, samples.train
+    if data.task == "classification":
+        return {"majority class": evaluate(data, test, np.broadcast_to(_majority(data, train), test.y.shape))}
 
     def score(predictions: FloatArray) -> Interval:
         return evaluate(data, test, np.broadcast_to(predictions, test.y.shape))
@@ -86,7 +110,28 @@ def relative_loss(metric: str, before: float, after: float) -> float:
     return float(np.copysign(np.inf, worse)) if worse else 0.0
 
 
-def _accuracy(right: NDArray[np.bool_]) -> Interval:
+def baselines_of_outputs(data: DataResult, samples: Samples) -> dict[str, dict[str, Interval]]:
+    """The same for each named output alone, by its name."""
+    found = {}
+    for name, columns, alone in each_output(data):
+        parts = [replace(part, y=part.y[:, columns]) for part in (samples.train, samples.validation, samples.test)]
+        found[name] = baselines(alone, Samples(*parts))
+    return found
+
+
+def _majority(data: DataResult, train: Part) -> FloatArray:
+    """Outputs of one row that say the most frequent class of the training part at every output."""
+    best: list[FloatArray] = []
+    for _, columns, alone in each_output(data):
+        y = train.y[:, columns]
+        if alone.task == "binary":
+            best.append(np.array([1.0 if y.mean() > 0.5 else -1.0]))
+        else:
+            best.append(np.eye(alone.outputs)[y.sum(axis=0).argmax()])
+    return np.concatenate(best)
+
+
+def _accuracy(right: NDArray[Any]) -> Interval:
     n, p = right.size, float(right.mean())
     middle = (p + _Z95**2 / (2 * n)) / (1 + _Z95**2 / n)
     half = _Z95 / (1 + _Z95**2 / n) * float(np.sqrt(p * (1 - p) / n + _Z95**2 / (4 * n**2)))

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.data.arrays import task_of_arrays
 from toolchain.data.columns import TIME_COLUMNS
-from toolchain.data.ports import flattened, plain_names
+from toolchain.data.ports import MARK, flattened, plain_names
+from toolchain.data.targets import task_of_arrays
 from toolchain.errors import DataSourceError, ProjectError
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -23,7 +23,7 @@ def store(data: Any, folder: Path) -> dict[str, Any]:
     ``data``: the path of an .npz, .csv, .csv.gz or .parquet file or of a folder of .npy files; a ``pandas.DataFrame``,
     whose rows are samples or candles (``data.target_columns`` or ``data.task`` say which); or arrays, Series and
     DataFrames as a mapping or a tuple of ``x_train, y_train, x_test, y_test`` (of a model of several inputs each x is a
-    mapping by the input's name). Raises ProjectError for anything else,
+    mapping by the input's name, of several outputs each y). Raises ProjectError for anything else,
     DataSourceError for pandas objects whose rows or columns do not belong together.
     """
     if isinstance(data, str | Path):
@@ -59,10 +59,12 @@ def task_of_file(path: Path) -> str:
     """The task that the targets of an .npz, or of a folder of .npy, are made for; regression if they cannot be read."""
     try:
         if path.is_dir():
-            found = {"y_train": np.load(path / "y_train.npy", allow_pickle=False)}
+            files = [path / "y_train.npy", *sorted(path.glob(f"y_train{MARK}*.npy"))]
+            found = {file.stem: np.load(file, allow_pickle=False) for file in files if file.is_file()}
         else:
             with np.load(path, allow_pickle=False) as archive:
-                found = {"y_train": archive["y_train"]}
+                names = [name for name in archive.files if plain_names([name]) == ["y_train"]]
+                found = {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return "regression"  # the data stage says what is wrong with it
     return task_of_arrays(found)

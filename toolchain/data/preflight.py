@@ -67,6 +67,17 @@ def input_names(section: DataSection, project_folder: Path) -> tuple[str, ...] |
     return None if section.source == "python" and not section.inputs else tuple(sorted(section.inputs))
 
 
+def output_names(section: DataSection, project_folder: Path) -> tuple[str, ...] | None:
+    """The outputs that the data name, none where they have one without a name; None where only the work can tell."""
+    if section.source in ("npz", "npy"):
+        path = project_folder / section.path
+        try:
+            return port_names(sources.npz_names(path) if section.source == "npz" else sources.npy_names(path), "y")
+        except DataSourceError:
+            return None
+    return None if section.source == "python" and not section.outputs else tuple(sorted(section.outputs))
+
+
 def _hint(section: DataSection) -> str:
     if section.task == "direction" and section.source == "sp500":
         return "its rows are trading days, not candles at one step: give candles with source = 'csv'"

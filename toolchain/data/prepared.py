@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from toolchain.results import InputPort, Samples
+from toolchain.results import InputPort, OutputPort, Samples
 
-Task = Literal["regression", "binary", "multiclass"]
+Task = Literal["regression", "binary", "multiclass", "classification"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,3 +34,4 @@ class Prepared:
     timed: bool = True  # Part.time holds times, not sample numbers
     notes: tuple[str, ...] = ()
     inputs: tuple[InputPort, ...] = ()
+    targets: tuple[OutputPort, ...] = ()

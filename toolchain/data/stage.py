@@ -48,17 +48,17 @@ def prepare_returned(returned: Returned, section: DataSection, job: Job) -> Data
     """The same for what the user's function returned. Raises DataSourceError."""
     title = f"function {section.function}"
     if returned.arrays is not None:
-        unused = section.target_columns or section.first_row or section.last_row
+        unused = section.predicted_columns or section.first_row or section.last_row
         if unused or section.task in ("price_forecast", "direction"):
             raise DataSourceError(
                 "returned ready samples, not a table", where=title,
-                allowed="task 'regression' or 'classification', without target_columns, first_row and last_row",
+                allowed="task 'regression' or 'classification', without columns, first_row and last_row",
                 hint="return a pandas.DataFrame",
             )  # fmt: skip
         return _finish(array_samples(from_names(returned.arrays, title), section, title), job)
-    if section.task in ("regression", "classification") and not section.target_columns:
+    if section.task in ("regression", "classification") and not section.predicted_columns:
         raise DataSourceError("returned a table", where=title, hint="data.target_columns name what is predicted")
-    if section.task in ("price_forecast", "direction") and section.target_columns:
+    if section.task in ("price_forecast", "direction") and section.predicted_columns:
         raise DataSourceError(f"task '{section.task}' has its own target", where=title, hint="no data.target_columns")
     problems = check_header([str(name) for name in returned.table.columns], section, title)
     if problems:
@@ -68,7 +68,7 @@ def prepare_returned(returned: Returned, section: DataSection, job: Job) -> Data
 
 def _from_table(source: Source, section: DataSection, job: Job) -> DataResult:
     source = _chosen_rows(source, section)
-    if section.target_columns:
+    if section.predicted_columns:
         return _finish(column_samples(section, source), job)
     make = forecast_samples if section.task == "price_forecast" else direction_samples
     return _finish(make(section, source), job)
@@ -115,6 +115,8 @@ def _finish(prepared: Prepared, job: Job) -> DataResult:
     }  # fmt: skip
     if prepared.inputs:
         meaning["inputs"] = [port.model_dump(mode="json") for port in prepared.inputs]
+    if prepared.targets:
+        meaning["targets"] = [port.model_dump(mode="json") for port in prepared.targets]
     # Later stages know the data by this digest alone: equal samples of another task or scale must not share it.
     digest = hashlib.sha256((save(samples, job.folder) + json.dumps(meaning, sort_keys=True)).encode()).hexdigest()
     when = show if prepared.timed else "sample {}".format

@@ -69,6 +69,7 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
         clock_period_ns=options.clock_period_ns, clock_uncertainty_percent=options.clock_uncertainty_percent,
         layers=options.layers, accumulator=section.accumulator, accumulators=accumulators,
         formats={name: str(form) for name, form in formats.items()}, files=manifest(folder),
+        output_ports=tuple(variable.name for variable in graph.get_output_variables()),
     )  # fmt: skip
 
 

@@ -28,19 +28,34 @@ def check(section: ModelSection, project_folder: Path) -> list[ToolchainError]:
     except ToolchainError as error:
         return [error]
     problems = check_wiring(file.wiring, str(file.path))
-    if not problems and len(file.wiring.outputs) > 1:
-        problems.append(
-            UnsupportedModelError(
-                f"has {len(file.wiring.outputs)} outputs", where=str(file.path), allowed="one output in a project",
-                hint="toolchain check MODEL says which layers are supported",
-            )
-        )  # fmt: skip
+    problems += output_problems(tuple(out.layer for out in file.wiring.outputs), str(file.path))
     read = {tensor.layer for call in file.wiring.calls for tensor in call.inputs}
     problems += [
         UnsupportedModelError(f"nothing reads input '{name}'", where=str(file.path), hint="build the model without it")
         for name in file.wiring.inputs if name not in read
     ]  # fmt: skip
     return problems
+
+
+def output_problems(names: tuple[str, ...], where: str) -> list[ToolchainError]:
+    """Outputs go by the names of the layers that give them: each needs one of its own."""
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    return [
+        UnsupportedModelError(
+            f"{names.count(name)} outputs are of layer '{name}'", where=where, allowed="a layer of its own for each",
+            hint="a Dense or an Activation('linear', name=…) behind each",
+        )
+        for name in doubled
+    ]  # fmt: skip
+
+
+def output_names(section: ModelSection, project_folder: Path) -> tuple[str, ...]:
+    """The names of a model file's outputs. Empty for a reference architecture, or when the file cannot be used."""
+    try:
+        wiring = read_keras_file(project_folder / section.file, section.allow_custom_code).wiring
+    except ToolchainError:
+        return ()
+    return tuple(out.layer for out in wiring.outputs)
 
 
 def ends_in_softmax(section: ModelSection, project_folder: Path) -> bool:

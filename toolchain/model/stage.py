@@ -6,16 +6,18 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from toolchain.data.outputs import check_outputs
 from toolchain.data.ports import check_inputs
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError, UnsupportedModelError
 from toolchain.model import artefact, training
 from toolchain.model.architectures import build
-from toolchain.model.feeding import input_shapes
+from toolchain.model.feeding import input_shapes, output_shapes_by_name
 from toolchain.model.folding import inference_graph
 from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import build_keras, check_predictions, graph_of, output_shapes
 from toolchain.model.loading import checked_graph, load_model_file
+from toolchain.model.preflight import KERNELS, output_problems
 from toolchain.model.rewriting import is_quantized, plain_graph, without_final_activation
 from toolchain.model.tensorflow import load_tensorflow, seed_everything
 from toolchain.model.unrolling import check_window, with_equal_steps
@@ -31,6 +33,8 @@ def train(data: DataResult, model: ModelSection, section: TrainSection, job: Job
     """
     seed_everything(job.seed)
     if not model.file:
+        if data.targets:
+            check_outputs({KERNELS[model.architecture][-1]: (data.outputs,)}, data, "[model] architecture")
         return _train(build(model, data), data, section, job)
     weights = job.project_folder / model.weights if model.weights else None
     graph = load_model_file(job.project_folder / model.file, weights, model.allow_custom_code)
@@ -61,11 +65,23 @@ def _train_steps(graph: Graph, data: DataResult, section: TrainSection, job: Job
 
 
 def _train_graph(graph: Graph, where: str, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
-    graph, left_out = without_final_activation(graph)
+    names = tuple(out.layer for out in graph.outputs)
+    for problem in output_problems(names, where):
+        raise problem
+    shapes = output_shapes_by_name(graph)
+    # from here on the outputs stand in the alphabetical order of their names, as their targets do
+    order = sorted(graph.outputs, key=lambda out: out.layer)
+    graph, left_out = without_final_activation(replace(graph, outputs=tuple(order)))
+    if len(set(graph.outputs)) < len(graph.outputs):
+        raise UnsupportedModelError(
+            f"two of the outputs {', '.join(names)} are the same without {' and '.join(left_out)}", where=where,
+            allowed="different outputs", hint="give the logits alone",
+        )  # fmt: skip
     if not is_quantized(graph):
         # what later stages rewrite must compute the same: seen here, before any training
         check_predictions(build_keras(graph), plain_graph(inference_graph(graph)), where)
-    _check_shapes(graph, data, where)
+    check_inputs(input_shapes(graph), data, where)
+    check_outputs(shapes, data, where)
     return _train(build_keras(graph), data, section, job, left_out)
 
 
@@ -75,7 +91,7 @@ def _train(
     samples = load_samples(data)
     plan = training.Training(
         epochs=section.epochs, batch_size=section.batch_size, learning_rate=section.learning_rate,
-        loss=training.loss_for(data.task), weight_decay=section.weight_decay, patience=section.patience,
+        loss=training.loss_of(data), weight_decay=section.weight_decay, patience=section.patience,
     )  # fmt: skip
     training.compile_model(keras_model, plan, len(samples.train.x))
     if plan.epochs:
@@ -105,14 +121,3 @@ def _fit_best(keras_model: Any, samples: Samples, plan: training.Training, job: 
         keras.callbacks.TerminateOnNaN(),
     ]
     return training.fit(keras_model, samples.train, samples.validation, plan, callbacks)
-
-
-def _check_shapes(graph: Graph, data: DataResult, where: str) -> None:
-    if len(graph.outputs) > 1:
-        raise UnsupportedModelError(f"has {len(graph.outputs)} outputs", where=where, allowed="one output")
-    check_inputs(input_shapes(graph), data, where)
-    outputs = output_shapes(graph)[graph.outputs[0]]
-    if outputs != (data.outputs,):
-        raise UnsupportedModelError(
-            f"gives outputs of shape {outputs}, the data's target has {data.outputs}", where=where
-        )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from toolchain.model.feeding import feed
+from toolchain.model.feeding import feed, packed, targets
 from toolchain.model.tensorflow import load_tensorflow
-from toolchain.results import Part, Progress
-
-Loss = Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
+from toolchain.results import DataResult, Loss, LossName, OutputLoss, Part, Progress
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,19 @@ class Training:
     patience: int = 0
 
 
-def loss_for(task: str) -> Loss:
-    """The loss of a task; classification losses take logits."""
-    losses: dict[str, Loss] = {"regression": "mse", "binary": "binary_crossentropy"}
-    return losses.get(task, "categorical_crossentropy")
+def loss_for(task: str) -> LossName:
+    """The loss of one output's task; classification losses take logits."""
+    losses: dict[str, LossName] = {
+        "regression": "mse", "binary": "binary_crossentropy", "multiclass": "categorical_crossentropy"
+    }  # fmt: skip
+    return losses[task]
+
+
+def loss_of(data: DataResult) -> Loss:
+    """The loss of the data's task; of several outputs, that of each."""
+    if len(data.targets) > 1:
+        return tuple(OutputLoss(kind=loss_for(port.task), outputs=port.outputs) for port in data.targets)
+    return loss_for(data.task)
 
 
 def compile_model(model: Any, training: Training, samples: int) -> None:
@@ -49,7 +56,8 @@ def compile_model(model: Any, training: Training, samples: int) -> None:
         optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
     else:
         optimizer = keras.optimizers.Adam(rate)
-    model.compile(optimizer=optimizer, loss=losses[training.loss])
+    kinds = training.loss if isinstance(training.loss, str) else [part.kind for part in training.loss]
+    model.compile(optimizer=optimizer, loss=losses[kinds] if isinstance(kinds, str) else [losses[k] for k in kinds])
 
 
 def progress_callback(label: str, epochs: int, progress: Progress) -> Any:
@@ -71,18 +79,20 @@ def fit(model: Any, train: Part, validation: Part, training: Training, callbacks
 
 
 def validation_loss(model: Any, validation: Part) -> float:
-    """The loss of a compiled model on the validation part."""
+    """The loss of a compiled model on the validation part; of several outputs the sum of theirs."""
     x, y = _pair(model, validation)
-    return float(model.evaluate(x, y, verbose=0, batch_size=4096)) if len(y) else float("nan")
+    if not len(validation.y):
+        return float("nan")
+    return float(np.ravel(model.evaluate(x, y, verbose=0, batch_size=4096))[0])
 
 
 def _pair(model: Any, part: Part) -> tuple[Any, Any]:
-    return feed(model, part.x.astype(np.float32)), part.y.astype(np.float32)
+    return feed(model, part.x.astype(np.float32)), targets(model, part.y.astype(np.float32))
 
 
 def predict(model: Any, x: np.ndarray) -> np.ndarray:
     """Outputs ``(samples, outputs)`` as float64."""
-    found = model.predict(feed(model, np.asarray(x, dtype=np.float32)), verbose=0, batch_size=4096)
+    found = packed(model.predict(feed(model, np.asarray(x, dtype=np.float32)), verbose=0, batch_size=4096))
     return np.asarray(found, dtype=np.float64).reshape(len(x), -1)
 
 

@@ -24,6 +24,17 @@ def states_are_fed_back(step: FixedPointNetwork) -> bool:
     return all(one.shape == other.shape and one.result.same_grid(other.result) for one, other in pairs)
 
 
+def final_values(network: FixedPointNetwork, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The outputs for real ``values`` as ``final_words`` takes them, side by side: ``(samples, outputs)`` float64; of a
+    step the first alone."""
+    if len(values) != len(network.inputs):
+        found = {network.outputs[0]: final_words(network, values)}
+    else:
+        found = interpreter.run(network, interpreter.quantize_inputs(network, values), only=network.outputs)
+    real = [network[name].result.values_of(found[name]) for name in network.outputs if name in found]
+    return np.concatenate([one.reshape(len(one), -1) for one in real], axis=1)
+
+
 def final_words(network: FixedPointNetwork, values: Mapping[str, np.ndarray]) -> Words:
     """The first output's words for real ``values (samples, *shape)`` by input port: at once, or, where the other inputs
     are a step's state, tick by tick of ``values (samples, steps, channels)``."""

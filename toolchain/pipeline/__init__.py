@@ -18,6 +18,7 @@ from toolchain.workspace import Workspace, exclusive
 
 __all__ = ["STAGES", "Outcome", "Request", "run"]
 
+_HERE = "without it the int8 file is made, and checked on this machine, all the same"
 STAGES = ("data", "train", "prune", "quantize", "hls", "csim", "verify", "estimate", "tflite", "report")
 
 
@@ -30,6 +31,9 @@ def run(request: Request) -> Outcome:
     preflight.check(request.project, request.project_folder, request.target)
     if request.run_on_device:
         preflight.check_device(request.target)
+        preflight.check_one_output(request.project, request.project_folder, "--device", _HERE)
+    if request.verify_on_arm:
+        preflight.check_one_output(request.project, request.project_folder, "--verify", _HERE)
     outcome = Outcome(request, Workspace(request.store or request.build_folder, request.shared))
     if request.shared:
         _run_stages(outcome)

@@ -20,6 +20,7 @@ from toolchain.results import (
 )
 from toolchain.workspace import file_digest, manifest, publish
 
+_ONE_OUTPUT = "ARM code is run with files of one output; this one was checked on this machine"
 _ARM = ("numpy", "tflite-micro")
 
 
@@ -63,6 +64,9 @@ def verify_on_arm(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> N
     from toolchain.arm.stage import problems, verify_on_arm
 
     request, arm = outcome.request, outcome.request.target.arm
+    if len(data.targets) > 1:
+        outcome.skipped["arm"] = _ONE_OUTPUT
+        return
     asked = request.verify_on_arm or request.project.tflite.verify
     if not _can_run(outcome, tflite, "arm", asked):
         return
@@ -80,6 +84,8 @@ def run_on_device(outcome: Outcome, data: DataResult, tflite: TfliteResult) -> N
     from toolchain.arm.stage import problems
 
     target, asked = outcome.request.target, outcome.request.run_on_device
+    if len(data.targets) > 1:
+        return
     if target.device is None or not _can_run(outcome, tflite, "device", asked):
         return
     depends = {"tflite": outcome.keys["tflite"], "device": as_json(target.device)}

@@ -81,7 +81,7 @@ def _mismatch(first: Any, words: int, title: str) -> BitMismatchError:
     return BitMismatchError(
         f"{words} words of the {title} differ; first: sample {first.sample}, element {list(first.element)}: "
         f"expected word {first.expected_word}, found {first.found_word}",
-        where=f"layer '{first.layer}'",
+        where=f"layer '{first.layer}'" + (f", output port {first.port}" if first.port else ""),
         hint=f"cause: {first.cause}",
     )
 

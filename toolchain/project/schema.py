@@ -39,6 +39,9 @@ class DataSection(Section):
     inputs: dict[Name, tuple[str, ...]] = Field(
         default_factory=dict, description="of a table: the columns of each input of a model of several"
     )
+    outputs: dict[Name, tuple[str, ...]] = Field(
+        default_factory=dict, description="of a table: what each output of a model of several predicts, by columns"
+    )
     time_column: str = Field(
         "", description="of a table; default: the one named start_ms, timestamp, datetime, date or time"
     )
@@ -58,10 +61,12 @@ class DataSection(Section):
         if self.source in ("npz", "npy") and (self.first_row or self.last_row is not None):
             raise ValueError(f"first_row and last_row choose rows of a table; source = {self.source!r} holds samples")
         table = self.source in ("csv", "parquet") and self.task in ("regression", "classification")
-        if table != bool(self.target_columns) and self.source != "python":
+        if self.target_columns and self.outputs:
+            raise ValueError("target_columns are the one output's, [data.outputs] those of several: give one of them")
+        if table != bool(self.target_columns or self.outputs) and self.source != "python":
             raise ValueError(
-                "target_columns name what is predicted from a table: give them for source 'csv' or 'parquet' with task "
-                "'regression' or 'classification', and only there"
+                "target_columns name what is predicted from a table, [data.outputs] what several outputs do: give them "
+                "for source 'csv' or 'parquet' with task 'regression' or 'classification', and only there"
             )
         if self.source in ("npz", "npy") and self.task in ("price_forecast", "direction"):
             raise ValueError(
@@ -70,6 +75,12 @@ class DataSection(Section):
         if self.task in ("price_forecast", "direction") and self.embargo < self.look_back:
             raise ValueError(f"embargo must be at least look_back ({self.look_back}), or windows overlap the next part")
         return self
+
+    @property
+    def predicted_columns(self) -> tuple[str, ...]:
+        """Every column of a table that is a target: of all outputs, in the alphabetical order of their names."""
+        named = [column for name in sorted(self.outputs) for column in self.outputs[name]]
+        return self.target_columns or tuple(dict.fromkeys(named))
 
 
 class ModelSection(Section):

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.model.feeding import feed
+from toolchain.model.feeding import feed, packed
 from toolchain.model.graph import Array, Graph
 from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import Mask, kernel_variables, with_weights_of
 from toolchain.model.tensorflow import load_tensorflow
-from toolchain.model.training import Loss
-from toolchain.prune.losses import mean_loss
-from toolchain.results import Part, Samples
+from toolchain.prune.losses import by_output, mean_loss
+from toolchain.results import Loss, Part, Samples
 
 #: All weights of a network, in Keras' order.
 Weights = list[np.ndarray]
@@ -76,7 +75,10 @@ class MaskedTraining:
         self._train = tuple(tf.constant(part, tf.float32) for part in (samples.train.x, samples.train.y))
         self._epoch = tf.function(self._epoch_steps, reduce_retracing=True)
         self._grads = tf.function(self._sum_gradients, reduce_retracing=True)
-        self._call = tf.function(lambda x: self.model(feed(self.model, x), training=False), reduce_retracing=True)
+        self._call = tf.function(self._infer, reduce_retracing=True)
+
+    def _infer(self, x: Any) -> Any:
+        return packed(self.model(feed(self.model, x), training=False))
 
     def kernels(self, weights: Weights) -> dict[str, Array]:
         """The kernels among ``weights``, float64, by key."""
@@ -175,7 +177,7 @@ class MaskedTraining:
         for step in tf.range((tf.shape(places)[0] + self.batch_size - 1) // self.batch_size):
             batch = places[step * self.batch_size : (step + 1) * self.batch_size]
             with tf.GradientTape() as tape:
-                outputs = self.model(feed(self.model, tf.gather(x, batch)), training=True)
+                outputs = packed(self.model(feed(self.model, tf.gather(x, batch)), training=True))
                 loss = self._taught_loss(tf.gather(y, batch), outputs, tf.gather(taught, batch), shares)
             gradients = tape.gradient(loss, trainable)
             done = (rate[1] + tf.cast(step, tf.float32)) / rate[2]
@@ -191,9 +193,7 @@ class MaskedTraining:
         for step in tf.range(tf.shape(x)[0] // size):
             with tf.GradientTape() as tape:
                 found = x[step * size : (step + 1) * size]
-                loss = self._loss(
-                    y[step * size : (step + 1) * size], self.model(feed(self.model, found), training=False)
-                )
+                loss = self._loss(y[step * size : (step + 1) * size], self._infer(found))
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             sums = [total + (one * one if squared else one) for total, one in zip(sums, gradients, strict=True)]
         return sums
@@ -202,13 +202,18 @@ class MaskedTraining:
         return mean_loss(self.loss_name, y, outputs)
 
     def _taught_loss(self, y: Any, outputs: Any, taught: Any, shares: Any) -> Any:
-        tf, heat = self.tf, shares[1]
-        if self.loss_name == "mse":
-            copied = self._loss(taught, outputs)
-        else:
-            soft = tf.sigmoid if self.loss_name == "binary_crossentropy" else tf.nn.softmax
-            copied = self._loss(soft(taught / heat), outputs / heat) * heat * heat
+        copied = self._copied(self.loss_name, taught, self.tf.reshape(outputs, self.tf.shape(y)), shares[1])
         return (1.0 - shares[0]) * self._loss(y, outputs) + shares[0] * copied
+
+    def _copied(self, loss: Loss, taught: Any, outputs: Any, heat: Any) -> Any:
+        """How far the outputs are from the teacher's; of several the sum."""
+        if not isinstance(loss, str):
+            parts = by_output(loss, taught, outputs)
+            return self.tf.add_n([self._copied(kind, own[0], own[1], heat) for kind, own in parts])
+        if loss == "mse":
+            return mean_loss(loss, taught, outputs)
+        soft = self.tf.sigmoid if loss == "binary_crossentropy" else self.tf.nn.softmax
+        return mean_loss(loss, soft(taught / heat), outputs / heat) * heat * heat
 
 
 def _between(whole: range, cuts: range) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.data.outputs import output_columns
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import ProjectError
 from toolchain.model import artefact, training
@@ -58,7 +59,7 @@ def prune(data: DataResult, model: ModelResult, section: PruneSection, job: Job)
     removed = removed_groups(before, graph)
     if removed:
         graph = _after_cutting(before, graph, samples, section, plan, job)
-    _check_alive(before, graph, samples)
+    _check_alive(before, graph, samples, data)
     keras_model = build_keras(graph)
     training.compile_model(keras_model, plan, len(samples.train.x))
     loss = training.validation_loss(keras_model, samples.validation)
@@ -112,15 +113,17 @@ def _measures(
     return found.model_copy(update={"notes": measure.notes_on(found, after)})
 
 
-def _check_alive(before: Graph, after: Graph, samples: Samples) -> None:
+def _check_alive(before: Graph, after: Graph, samples: Samples, data: DataResult) -> None:
     x = samples.train.x.astype(np.float32)[:4096]
-    if np.ptp(training.predict(build_keras(after), x), axis=0).any():
-        return
-    if not np.ptp(training.predict(build_keras(before), x), axis=0).any():
+    moving = [np.ptp(training.predict(build_keras(graph), x), axis=0) > 0 for graph in (before, after)]
+    columns = output_columns(data) or {"": slice(None)}
+    dead = [name for name, own in columns.items() if moving[0][own].any() and not moving[1][own].any()]
+    if not dead:
         return
     small, _ = min(kernels_of(before).items(), key=lambda item: item[1].size)
+    which = f" '{dead[0]}'" if len(columns) > 1 else ""
     raise ProjectError(
-        "too much was pruned: the model gives the same output for every training sample",
+        f"too much was pruned: the model gives the same output{which} for every training sample",
         where="[prune] final_sparsity",
         hint=f"less sparsity, or leave small layers whole, for instance skip = ['{small}']",
     )  # fmt: skip

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from toolchain.errors import ProjectError
-from toolchain.model.feeding import feed
+from toolchain.model.feeding import feed, packed
 from toolchain.model.graph import Array, Graph, Tensor
 from toolchain.model.keras_graph import build_keras
 from toolchain.model.kernels import kernels_of
 from toolchain.model.tensorflow import load_tensorflow
-from toolchain.model.training import Loss
 from toolchain.network.constant_products import weight_lut_equivalents
 from toolchain.project import PruneSection
 from toolchain.prune.criteria import activation, batch_norm, hardware, redundancy, taylor
@@ -22,7 +21,7 @@ from toolchain.prune.losses import mean_loss
 from toolchain.prune.scoring import operands
 from toolchain.prune.surgery import Tracing, unit_norms
 from toolchain.prune.surgery.importance import makers
-from toolchain.results import Part
+from toolchain.results import Loss, Part
 
 #: Training samples whose activations are looked at, and whose gradients are taken one by one.
 _ACTIVATIONS, _GRADIENTS = 1024, 256
@@ -120,7 +119,7 @@ def _taylor(tracing: Tracing, evidence: Evidence, needed: Collection[str]) -> di
 
     def sums(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = mean_loss(evidence.loss, y, model(feed(model, x), training=False))
+            loss = mean_loss(evidence.loss, y, packed(model(feed(model, x), training=False)))
         slopes = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [
             tf.reduce_sum(variable * slope, axis=[axis for axis in range(len(variable.shape)) if axis != binding.axis])

@@ -56,7 +56,15 @@ def quantize(data: DataResult, pruned: PruneResult, section: QuantizeSection, jo
     model.save(job.folder / "model.keras")
     ports = _ports(reading, step=cell is not None)
     vectors = _vectors(reading, samples, ports, cell, job)
-    return _store(reading, vectors, ports, samples, job, pruned, section, loss)
+    result = _store(reading, vectors, ports, samples, job, pruned, section, loss)
+    outputs = _answers(reading.network, cell is not None)
+    names = [port.name for port in data.targets]
+    return result.model_copy(update={"output_ports": dict(zip(names, outputs, strict=True)) if names else {}})
+
+
+def _answers(network: FixedPointNetwork, step: bool) -> tuple[str, ...]:
+    """The nodes whose values are the model's outputs, in its order: of a step the first, the next state follows."""
+    return network.outputs[:1] if step else network.outputs
 
 
 def _quantized(graph: Graph, x: FloatArray, section: QuantizeSection) -> Graph:
@@ -131,8 +139,8 @@ def _store(
         outputs = witness.whole_outputs(reading, named)
         stored = dict(outputs)
         np.savez_compressed(folder / "outputs.npz", **stored)
-    final = outputs[network.outputs[0]][:tested].reshape(tested, -1)
-    np.save(folder / "predictions.npy", final)
+    final = [outputs[name][:tested].reshape(tested, -1) for name in _answers(network, pruned.window is not None)]
+    np.save(folder / "predictions.npy", np.concatenate(final, axis=1))
     layers = _count(network)
     return QuantizeResult(
         layers=layers, parameters=sum(layer.parameters for layer in layers), learning_rate=pruned.learning_rate,

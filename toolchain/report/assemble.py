@@ -17,6 +17,7 @@ from toolchain.report.schema import (
     DeviceMeasurement,
     Estimate,
     EthosU,
+    OutputAccuracy,
     PrunedLayer,
     Pruning,
     Report,
@@ -74,6 +75,7 @@ class BuildResults:
     accuracies: dict[str, Interval] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     baselines: dict[str, Interval] = field(default_factory=dict)
+    by_output: dict[str, OutputAccuracy] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     budget_problems: tuple[str, ...] = ()
@@ -183,6 +185,7 @@ def _accuracy(results: BuildResults) -> Accuracy:
         lower_is_better=data.metric == "rmse",
         baselines=results.baselines,
         missing=missing,
+        outputs=results.by_output,
         **measured,
     )
 
@@ -225,6 +228,8 @@ def _arm_not_run(results: BuildResults) -> str:
     if results.arm is not None:
         return ""
     why = results.skipped.get("arm", "it was not asked for")
+    if len(results.data.targets) > 1:
+        return why
     return f"{why}; toolchain tflite {results.project.name} --verify"
 
 

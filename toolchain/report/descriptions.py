@@ -29,6 +29,7 @@ DESCRIPTIONS = {
     "alternatives": "other causes that give every word found, too",
     "tried": "families of hypotheses that were tried by computing the layer again, each with their number",
     "Mismatch.layer": "node of the integer network",
+    "port": "of several output ports the one whose words differ: the output's name and that of its words in csim/",
     "keras_layer": "layer of the Keras model that the node came from",
     "sample": "index of the sample among those compared, from 0",
     "element": "index within the layer's result, from 0",

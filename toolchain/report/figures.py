@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.data.outputs import each_output
 from toolchain.results import DataResult, FloatArray, Part
 
 #: More points than this do not fit the width of a page: the last ones are shown, and the caption says so.
@@ -54,6 +55,7 @@ class Figures:
 
     weights: tuple[LayerHistogram, ...] = ()
     predictions: Predictions | None = None
+    by_output: Mapping[str, Predictions] = field(default_factory=dict)  # instead, of several outputs
 
 
 def read_weights(before: Path, after: Path) -> tuple[LayerHistogram, ...]:
@@ -88,6 +90,19 @@ def predictions_over_time(data: DataResult, test: Part, outputs: Mapping[str, Fl
         hardware=series.get("hls", nothing),
         samples=len(test.y),
     )
+
+
+def predictions_of_outputs(
+    data: DataResult, test: Part, outputs: Mapping[str, FloatArray]
+) -> dict[str, Predictions]:  # fmt: skip
+    """The same for each of several outputs, by its name."""
+    found = {}
+    for name, columns, alone in each_output(data):
+        own = {stage: values[:, columns] for stage, values in outputs.items()}
+        drawn = predictions_over_time(alone, replace(test, y=test.y[:, columns]), own)
+        if drawn is not None:
+            found[name] = drawn
+    return found
 
 
 def _truth(data: DataResult, y: FloatArray) -> FloatArray:

@@ -37,6 +37,8 @@ def render(report: Report, figures: Figures) -> str:
         budget_statement=statements.budget_statement(report),
         key_figures=statements.key_figures(report),
         accuracy_rows=rows,
+        output_stages=statements.output_stages(report),
+        best_of=statements.best_of_output,
         axis=plots.accuracy_axis(rows),
         resources=statements.RESOURCES,
         run_title=run_title,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from toolchain.data.evaluation import baselines, evaluate, relative_loss
+from toolchain.data.evaluation import (
+    baselines,
+    baselines_of_outputs,
+    decisions,
+    evaluate,
+    evaluate_outputs,
+    relative_loss,
+)
+from toolchain.data.outputs import each_output
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import BitMismatchError, BudgetError
 from toolchain.network.words import read_formats, read_words
 from toolchain.project import Project
 from toolchain.report.assemble import BuildResults
-from toolchain.report.schema import Agreement
-from toolchain.results import CsimResult, FloatArray, Interval, Part, QuantizeResult, TfliteResult
+from toolchain.report.schema import Agreement, OutputAccuracy
+from toolchain.results import CsimResult, DataResult, FloatArray, Interval, Part, QuantizeResult, Samples, TfliteResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +34,7 @@ class Measured:
     accuracies: dict[str, Interval]
     missing: dict[str, str]
     baselines: dict[str, Interval]
+    by_output: dict[str, OutputAccuracy] = field(default_factory=dict)  # of several
 
 
 def measure(results: BuildResults, words: Path) -> Measured:
@@ -39,7 +48,7 @@ def measure(results: BuildResults, words: Path) -> Measured:
             outputs[name] = _checked(np.load(stage.folder / "predictions.npy", allow_pickle=False), shape)
     if results.csim and results.quantized:
         try:
-            outputs["hls"] = hardware_outputs(results.csim, results.quantized, words, results.data.outputs)
+            outputs["hls"] = hardware_outputs(results.csim, results.quantized, words, results.data)
         except BitMismatchError as error:
             missing["hls"] = error.text()
     elif "csim" in results.skipped:
@@ -58,22 +67,51 @@ def measure(results: BuildResults, words: Path) -> Measured:
         accuracies={name: evaluate(results.data, samples.test, values) for name, values in outputs.items()},
         missing=missing,
         baselines=baselines(results.data, samples),
+        by_output=_by_output(results, samples, outputs) if len(results.data.targets) > 1 else {},
     )
 
 
-def hardware_outputs(csim: CsimResult, quantized: QuantizeResult, words: Path, outputs: int) -> FloatArray:
-    """The values of the output port's words on the test part, ``(samples, outputs)``; corner vectors are left out.
+def _by_output(results: BuildResults, samples: Samples, outputs: dict[str, FloatArray]) -> dict[str, OutputAccuracy]:
+    """The metric of each output alone, by stage, and what it is called in hardware."""
+    data = results.data
+    stages = {name: evaluate_outputs(data, samples.test, values) for name, values in outputs.items()}
+    without, ports = baselines_of_outputs(data, samples), list(output_ports(data))
+    return {
+        name: OutputAccuracy(
+            task=alone.task, metric=alone.metric, unit=data.unit, words=port,
+            port=results.hls.output_ports[place] if results.hls else "",
+            node=results.quantized.output_ports[name] if results.quantized else "",
+            stages={stage: found[name] for stage, found in stages.items()}, baselines=without[name],
+        )
+        for place, ((name, _, alone), port) in enumerate(zip(each_output(data), ports, strict=True))
+    }  # fmt: skip
+
+
+def output_ports(data: DataResult) -> dict[str, int]:
+    """The name under which the words of each output port stand in ``csim/``, and how many a sample has."""
+    if len(data.targets) > 1:
+        return {f"result_{place}": port.outputs for place, port in enumerate(data.targets)}
+    return {"result": data.outputs}
+
+
+def hardware_outputs(csim: CsimResult, quantized: QuantizeResult, words: Path, data: DataResult) -> FloatArray:
+    """The values of the output ports' words on the test part, ``(samples, outputs)``; corner vectors are left out.
 
     Raises BitMismatchError when the words cannot be read.
     """
+    ports = output_ports(data)
+    if quantized.window is not None:
+        ports = {"result_0": data.outputs}  # of a step the states follow
     try:
         formats = read_formats(words)
-        port = "result" if "result" in formats else "result_0"  # of a step the states follow
-        form = formats[port]
+        forms = [formats[port] for port in ports]
     except (OSError, ValueError, KeyError) as error:
         raise BitMismatchError(f"cannot be read: {error}", where=f"{words.name}/formats.txt") from None
-    found = read_words(words, port, csim.samples, (outputs,))
-    return form.values_of(found[: quantized.test_samples])
+    found = [
+        form.values_of(read_words(words, port, csim.samples, (size,))[: quantized.test_samples])
+        for form, (port, size) in zip(forms, ports.items(), strict=True)
+    ]
+    return np.concatenate(found, axis=1)
 
 
 def accuracy_problems(project: Project, metric: str, accuracies: dict[str, Interval]) -> list[BudgetError]:
@@ -94,7 +132,7 @@ def accuracy_problems(project: Project, metric: str, accuracies: dict[str, Inter
     ]  # fmt: skip
 
 
-def agreements(task: str, outputs: dict[str, FloatArray]) -> tuple[Agreement, ...]:
+def agreements(data: DataResult, outputs: dict[str, FloatArray]) -> tuple[Agreement, ...]:
     """FPGA, ARM and QKeras against one another, as far as they were run; ``outputs (samples, outputs)`` by stage."""
     names = {"hls": "FPGA", "tflite_int8": "ARM", "quantized": "QKeras"}
     found = []
@@ -103,10 +141,8 @@ def agreements(task: str, outputs: dict[str, FloatArray]) -> tuple[Agreement, ..
             continue
         one, other = outputs[first], outputs[second]
         same = None
-        if task == "binary":
-            same = float(((one > 0) == (other > 0)).mean())
-        elif task != "regression":
-            same = float((one.argmax(axis=-1) == other.argmax(axis=-1)).mean())
+        if data.task != "regression":
+            same = float((decisions(data, one) == decisions(data, other)).mean())
         found.append(
             Agreement(
                 first=names[first], second=names[second], equal_values_share=float((one == other).mean()),

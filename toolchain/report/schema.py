@@ -69,6 +69,19 @@ class Pruning(Record):
     measures: PruneMeasures | None = Field(None, description="what it saved and what it cost, in total and by layer")
 
 
+class OutputAccuracy(Record):
+    """The metric of one of several outputs on the test part, by itself."""
+
+    task: Literal["regression", "binary", "multiclass", "classification"] = Field(description="kind of task")
+    metric: str = Field(description="rmse or accuracy")
+    unit: str = Field(description="unit of the metric; empty for a fraction")
+    port: str = Field(description="its argument of the top function in hls/; empty when no project was written")
+    words: str = Field(description="name of its port's words in the C-simulation's folder: result_0, result_1 …")
+    node: str = Field(description="node of the integer network that gives it; empty when nothing was quantized")
+    stages: dict[str, Interval] = Field(description="stage -> the metric after it, for every stage that was measured")
+    baselines: dict[str, Interval] = Field(description="what predicting without a model gives, by its name")
+
+
 class Accuracy(Record):
     """The task metric on the test part, stage by stage, each with its 95 % interval; null where it was not measured."""
 
@@ -83,6 +96,9 @@ class Accuracy(Record):
     tflite_int8: Interval | None = Field(description="the int8 ARM artefact; null when it was skipped")
     baselines: dict[str, Interval] = Field(description="what predicting without a model gives, by its name")
     missing: dict[str, str] = Field(description="stage -> why its metric was not measured")
+    outputs: dict[str, OutputAccuracy] = Field(
+        {}, description="of a model of several outputs: each alone, by its name; the metric above is over all of them"
+    )
 
 
 class TfliteAgreement(Record):
@@ -176,7 +192,9 @@ class DataSummary(Record):
     """The data behind the figures."""
 
     source: str = Field(description="where the samples come from, for people")
-    task: Literal["regression", "binary", "multiclass"] = Field(description="kind of task")
+    task: Literal["regression", "binary", "multiclass", "classification"] = Field(
+        description="kind of task; classification: of several outputs, each binary or multiclass"
+    )
     counts: dict[str, int] = Field(description="samples in train, validation and test")
     first_test_time: str = Field(description="first time step of the test part")
     last_test_time: str = Field(description="last time step of the test part")

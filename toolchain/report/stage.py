@@ -14,7 +14,13 @@ from typing import Protocol, TypeVar
 from toolchain.errors import BudgetError, ToolchainError
 from toolchain.project import Project
 from toolchain.report.assemble import BuildResults, assemble
-from toolchain.report.figures import Figures, LayerHistogram, predictions_over_time, read_weights
+from toolchain.report.figures import (
+    Figures,
+    LayerHistogram,
+    predictions_of_outputs,
+    predictions_over_time,
+    read_weights,
+)
 from toolchain.report.measure import Measured, accuracy_problems, agreements, measure
 from toolchain.report.schema import Report, Stage
 from toolchain.results import (
@@ -91,7 +97,8 @@ def write_report(build: Build) -> Report:
         accuracies=measured.accuracies,
         unmeasured=measured.missing,
         baselines=measured.baselines,
-        agreements=agreements(data.task, measured.outputs),
+        by_output=measured.by_output,
+        agreements=agreements(data, measured.outputs),
         budget_problems=tuple(problem.text() for problem in build.problems if isinstance(problem, BudgetError)),
         exit_code=build.problems[0].exit_code if build.problems else 0,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -148,6 +155,8 @@ def _figures(results: BuildResults, measured: Measured) -> Figures:
     weights: tuple[LayerHistogram, ...] = ()
     if results.trained and results.pruned:
         weights = read_weights(results.trained.folder / "weights.npz", results.pruned.folder / "weights.npz")
+    if len(results.data.targets) > 1:
+        return Figures(weights, by_output=predictions_of_outputs(results.data, measured.test, measured.outputs))
     return Figures(weights, predictions_over_time(results.data, measured.test, measured.outputs))
 
 

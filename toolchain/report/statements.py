@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toolchain.report.numerals import counted, duration, estimated_interval, file_size, metric_value, percent, plain
-from toolchain.report.schema import Report
+from toolchain.report.schema import OutputAccuracy, Report
 from toolchain.results import Approximation, Comparison, Interval, Mismatch
 
 STAGE_LABELS = {
@@ -127,6 +127,21 @@ def accuracy_rows(report: Report) -> tuple[AccuracyRow, ...]:
     ]
     rows += [AccuracyRow(name, interval, "", baseline=True) for name, interval in found.baselines.items()]
     return tuple(rows)
+
+
+def output_stages(report: Report) -> dict[str, str]:
+    """The stages that were measured for each of several outputs, and what people call them."""
+    measured = {stage for own in report.accuracy.outputs.values() for stage in own.stages}
+    return {name: label for name, label in STAGE_LABELS.items() if name in measured}
+
+
+def best_of_output(own: OutputAccuracy) -> str:
+    """The strongest baseline of one output and its value."""
+    if not own.baselines:
+        return "–"
+    sign = 1 if own.metric == "rmse" else -1
+    name, interval = min(own.baselines.items(), key=lambda item: sign * item[1].value)
+    return f"{metric_value(interval.value, own.metric)} ({name})"
 
 
 def best_baseline(report: Report) -> tuple[str, Interval] | None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from toolchain.report.numerals import estimated_interval, file_size, metric_value, percent, plain, word_value
 from toolchain.report.schema import Report
-from toolchain.report.statements import RESOURCES, accuracy_rows, hardware_statement, headline, model_statement
+from toolchain.report.statements import (
+    RESOURCES,
+    STAGE_LABELS,
+    accuracy_rows,
+    hardware_statement,
+    headline,
+    model_statement,
+)
 from toolchain.results import Mismatch
 
 
@@ -27,7 +34,8 @@ def mismatch_lines(first: Mismatch) -> tuple[str, ...]:
     words = (
         f"expected word {expected}, found {first.found_word} ({word_value(first.found_word, first.fractional_bits)})"
     )
-    where = f"layer '{first.layer}', sample {first.sample}, element [{element}]"
+    port = f", output port {first.port}" if first.port else ""
+    where = f"layer '{first.layer}'{port}, sample {first.sample}, element [{element}]"
     others = [f"gives the same words: {text}" for text in first.alternatives]
     return (where, words, f"cause ({first.cause_kind.replace('_', ' ')}): {first.cause}", *others)
 
@@ -40,7 +48,11 @@ def _accuracy(report: Report) -> list[str]:
     metric = report.accuracy.metric
     rows = [row for row in accuracy_rows(report) if row.interval is not None]
     shown = [f"{row.label} {metric_value(row.interval.value, metric)}" for row in rows if row.interval]
-    return [_line(metric, ", ".join(shown) + (f" ({report.accuracy.unit})" if report.accuracy.unit else ""))]
+    lines = [_line(metric, ", ".join(shown) + (f" ({report.accuracy.unit})" if report.accuracy.unit else ""))]
+    for name, own in report.accuracy.outputs.items():
+        found = [f"{STAGE_LABELS[stage]} {metric_value(own.stages[stage].value, own.metric)}" for stage in own.stages]
+        lines.append(_line("", f"output {name}: {own.metric} {', '.join(found)}"))
+    return lines
 
 
 def _pruning(report: Report) -> list[str]:

@@ -41,6 +41,7 @@ class HlsResult(StageResult):
     accumulator: Literal["proven", "auto"] = "proven"  # which of the two was written
     accumulators: tuple[HlsAccumulator, ...] = ()
     formats: dict[str, str]  # node name -> ap_fixed type of its result in firmware/defines.h
+    output_ports: tuple[str, ...] = ()  # arguments of the top function that take the outputs, in the network's order
     files: dict[str, str]  # relative path -> sha256
 
 
@@ -75,6 +76,7 @@ class Mismatch(Record):
     cause: str
     cause_kind: CauseKind = "unexplained"
     alternatives: tuple[str, ...] = ()  # other causes that give every word found, too
+    port: str = ""  # of several output ports the one that differs: "'price' (result_0)"; empty: a layer's own words
     tried: tuple[str, ...] = ()  # families of hypotheses, each with their number
 
 

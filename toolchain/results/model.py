@@ -32,6 +32,20 @@ class RecurrentWindow(Record):
     states: tuple[tuple[tuple[str, int], ...], ...]
 
 
+LossName = Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
+
+
+class OutputLoss(Record):
+    """The loss of one of several outputs, and how many columns it has."""
+
+    kind: LossName
+    outputs: int
+
+
+#: Of one output, or of several in the order of their columns: they are added up.
+Loss = LossName | tuple[OutputLoss, ...]
+
+
 class ModelResult(StageResult):
     """A float model ``model.keras`` (tf_keras), and ``predictions.npy`` on the test part: ``(samples, outputs)``."""
 
@@ -40,7 +54,7 @@ class ModelResult(StageResult):
     learning_rate: float
     batch_size: int
     epochs: int  # that were trained
-    loss: Literal["mse", "binary_crossentropy", "categorical_crossentropy"]
+    loss: Loss
     validation_loss: float
     left_out: tuple[str, ...] = ()  # "softmax of 'layer'": the outputs are logits
     window: RecurrentWindow | None = None  # a recurrent layer that was unrolled and is to be one step in hardware
@@ -132,6 +146,9 @@ class QuantizeResult(ModelResult):
     input_ports: dict[str, str] = Field(
         default_factory=dict
     )  # input of the model -> node of the network, in the order of the network
+    output_ports: dict[str, str] = Field(
+        default_factory=dict
+    )  # named output of the model -> node of the network, in the order of the network's outputs
     saturated_inputs: dict[str, int]  # values beyond the input format's range, by part
     test_samples: int  # the first rows of inputs.npz and layers.npz; corner vectors follow
     float64_layers: tuple[str, ...]  # layers whose float32 sums are not provably exact: witnessed in float64

@@ -15,7 +15,7 @@ from toolchain.results.record import FloatArray, Record, StageResult
 class Part:
     """One part of the samples: ``x (samples, *shape)`` and ``y (samples, outputs)`` float64, in order of time.
 
-    Of several inputs ``x`` is ``(samples, values)``: packed as ``data/ports.py`` says.
+    Of several inputs ``x`` is ``(samples, values)``, and of several outputs ``y``: packed as ``data/ports.py`` says.
 
     ``reference (samples,)`` is what a baseline needs to know of each sample: the last known value of the target for
     regression (in the units of y), the last direction (0 or 1) for direction tasks; empty when there is none.
@@ -44,16 +44,26 @@ class InputPort(Record):
     shape: tuple[int, ...]
 
 
+class OutputPort(Record):
+    """An output of the model by its name: how many columns of ``Part.y`` are its own, and what they are."""
+
+    name: str
+    outputs: int
+    task: Literal["regression", "binary", "multiclass"]
+
+
 class DataResult(StageResult):
     """Prepared samples: ``samples.npz`` in the stage's folder (``data.samples.load``)."""
 
     source: str  # for people: "S&P 500 daily, arch package"
-    task: Literal["regression", "binary", "multiclass"]
+    # classification: of several outputs, each binary or multiclass; of several regressions it is regression
+    task: Literal["regression", "binary", "multiclass", "classification"]
     metric: str  # name of the task metric: "rmse" or "accuracy"
     unit: str  # of y after unscale, for people: "index points", "" for classes
     input_shape: tuple[int, ...]  # of a sample of x; of several inputs (values,)
     inputs: tuple[InputPort, ...] = ()  # named inputs, in alphabetical order; none where there is one without a name
-    outputs: int
+    outputs: int  # columns of y
+    targets: tuple[OutputPort, ...] = ()  # named outputs, in alphabetical order; none where there is one without a name
     feature_names: tuple[str, ...]
     # y in the task's unit = y * y_scale + y_offset; (1, 0) where nothing was scaled
     y_scale: float

@@ -17,6 +17,7 @@ from toolchain.data.samples import load
 from toolchain.errors import ProjectError
 from toolchain.network.constant_products import LUT_PER_DSP
 from toolchain.pipeline import Request, run
+from toolchain.preflight import check_one_output
 from toolchain.project import load_project
 from toolchain.results import DataResult, EstimateResult, Interval, PruneResult, QuantizeResult, Record
 from toolchain.study.options import load_varied
@@ -116,13 +117,15 @@ def compare_strategies(plan: ChapterPlan, say: Callable[[str], None]) -> Chapter
     """
     if load_target(plan.target).fpga is None:
         raise ProjectError("has no FPGA: nothing can be estimated", where=f"target {plan.target}")
+    own = load_project(plan.project_file, plan.overrides)
+    check_one_output(own, plan.project_file.parent, "toolchain study", "toolchain build")
     found = {
         name: [_build(plan, name, settings, seed, say) for seed in plan.seeds]
         for name, settings in strategies(plan.sparsity).items()
     }
     first = found["dense"][0].data
     return ChapterStudy(
-        project=load_project(plan.project_file, plan.overrides).name, source=first.source, metric=first.metric,
+        project=own.name, source=first.source, metric=first.metric,
         unit=first.unit, seeds=plan.seeds, samples=first.counts["test"], target=plan.target,
         wanted_sparsity=plan.sparsity, baselines=_baselines(first),
         rows=tuple(_row(name, trials, found["dense"]) for name, trials in found.items()),

@@ -22,7 +22,7 @@ def history_of(section: DataSection) -> int:
     """Rows that a table has more than samples: what features and windows reach back, and the label's row."""
     if section.task == "direction":
         return max(section.volume_window - 1, 1) + section.look_back
-    return 0 if section.target_columns else section.look_back
+    return 0 if section.predicted_columns else section.look_back
 
 
 def folds_of(rows: int, folds: int, section: DataSection) -> tuple[Fold, ...]:

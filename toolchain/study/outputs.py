@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from toolchain.data.ports import by_port
 from toolchain.network import storage
-from toolchain.network.steps import final_words
+from toolchain.network.steps import final_values
 from toolchain.results import FloatArray, Part, QuantizeResult
 
 
 def integer_outputs(quantized: QuantizeResult, part: Part) -> FloatArray:
     """``(samples, outputs)`` of the integer network, bit for bit what the hardware computes."""
     network = storage.load(quantized.folder / "network.fpn")
-    found = final_words(network, by_port(part.x, network, quantized.input_ports))
-    return np.asarray(network[network.outputs[0]].result.values_of(found)).reshape(len(part.x), -1)
+    return final_values(network, by_port(part.x, network, quantized.input_ports))

@@ -16,6 +16,7 @@ from toolchain.data.evaluation import evaluate
 from toolchain.data.samples import load
 from toolchain.errors import UnsupportedModelError
 from toolchain.pipeline import Request, run
+from toolchain.preflight import check_one_output
 from toolchain.project import Project, load_project
 from toolchain.results import DataResult, EstimateResult, FloatArray, ModelResult, Part, QuantizeResult, Samples
 from toolchain.study.folds import Fold, folds_of
@@ -57,6 +58,7 @@ class Trial:
 def walk(plan: Plan, say: Callable[[str], None]) -> list[Trial]:
     """Build every fold with every seed. Raises ToolchainError."""
     project = load_project(plan.project_file, plan.overrides)
+    check_one_output(project, plan.project_file.parent, "toolchain study", "toolchain build")
     rows = _rows(project, plan.project_file.parent)
     trials = []
     for fold in folds_of(rows, plan.folds, project.data):

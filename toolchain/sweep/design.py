@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from toolchain.errors import ToolchainError
@@ -90,15 +89,14 @@ def bit_true(data: DataResult, quantized: QuantizeResult) -> dict[str, float]:
     from toolchain.data.ports import by_port
     from toolchain.data.samples import load
     from toolchain.network import storage
-    from toolchain.network.steps import final_words
+    from toolchain.network.steps import final_values
 
     samples = load(data)
     network = storage.load(quantized.folder / "network.fpn")
-    form = network[network.outputs[0]].result
 
     def measured(part: Part) -> float:
-        found = final_words(network, by_port(part.x, network, quantized.input_ports))
-        return evaluate(data, part, np.asarray(form.values_of(found)).reshape(len(part.x), -1)).value
+        found = final_values(network, by_port(part.x, network, quantized.input_ports))
+        return evaluate(data, part, found).value
 
     return {"accuracy": measured(samples.validation), "test_accuracy": measured(samples.test)}
 

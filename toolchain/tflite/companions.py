@@ -44,6 +44,7 @@ def _meaning(data: DataResult) -> dict[str, Any]:
         "sha256": data.sha256, "source": data.source, "task": data.task, "unit": data.unit,
         "features": list(data.feature_names),
         "result": {"value": "output * scale + offset", "scale": data.y_scale, "offset": data.y_offset},
+        **({"outputs": [port.model_dump(mode="json") for port in data.targets]} if data.targets else {}),
     }  # fmt: skip
 
 

@@ -30,8 +30,9 @@ def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: P
     Returns its outputs ``(test samples, outputs)`` and what they were compared with. Raises BitMismatchError when a
     float file's outputs are not the Keras model's.
     """
-    path.write_bytes(convert_keras_file(pruned / "model.keras", kind, samples.train.x[:_CALIBRATION_SAMPLES]))
-    found = run_on_values(path, samples.test.x)
+    model, calibration = load_keras_file(pruned / "model.keras"), samples.train.x[:_CALIBRATION_SAMPLES]
+    path.write_bytes(convert_keras(model, calibration if kind == "post_training_int8" else None, kind))
+    found = run_on_values(path, samples.test.x, outputs=tuple(model.output_names))
     expected = np.load(pruned / "predictions.npy", allow_pickle=False)
     largest = float(np.abs(found - expected).max(initial=0.0))
     allowed = _TOLERANCE.get(kind, np.inf) * max(float(np.abs(expected).max(initial=0.0)), 1.0)
@@ -44,19 +45,33 @@ def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: P
     return found, f"pruned Keras model on {len(found)} test samples: largest difference {largest:.3g}{bound}"
 
 
-def run_on_values(path: Path, x: FloatArray, kernels: Kernels = "reference") -> FloatArray:
+def run_on_values(
+    path: Path, x: FloatArray, kernels: Kernels = "reference", outputs: tuple[str, ...] = ()
+) -> FloatArray:  # fmt: skip
     """Outputs in real values for real inputs: quantized to the file's input port, dequantized from its output port.
 
-    ``x`` of a file of several inputs is packed by their names (``data/ports.py``).
+    ``x`` of a file of several inputs is packed by their names (``data/ports.py``). A file of several outputs gives them
+    side by side in the order of ``outputs``, their names. Raises BitMismatchError where they are not the file's.
     """
     summary = read_summary(path)
     given = unpack(x, {port.name: port.shape[1:] for port in summary.inputs})
     words = tuple(_on_port(port, given[port.name]) for port in summary.inputs)
-    found = run_tensors(path, words, (), kernels)[0][0].astype(np.float64)
-    result = summary.outputs[0]
-    if result.scale is None or result.zero_point is None or result.kind == "float32":
+    found = run_tensors(path, words, (), kernels)[0]
+    if len(summary.outputs) == 1:
+        return _from_port(summary.outputs[0], found[0])
+    named = {port.name: _from_port(port, values) for port, values in zip(summary.outputs, found, strict=True)}
+    if sorted(named) != sorted(outputs) or len(named) != len(found):
+        raise BitMismatchError(
+            f"its outputs are {', '.join(named)}", where=path.name, allowed=f"the model's: {', '.join(outputs)}"
+        )
+    return np.concatenate([named[name].reshape(len(x), -1) for name in outputs], axis=1)
+
+
+def _from_port(port: Port, words: NDArray[Any]) -> FloatArray:
+    found = words.astype(np.float64)
+    if port.scale is None or port.zero_point is None or port.kind == "float32":
         return found
-    return (found - result.zero_point) * result.scale
+    return (found - port.zero_point) * port.scale
 
 
 def _on_port(port: Port, x: FloatArray) -> NDArray[Any]:
@@ -74,12 +89,15 @@ def convert_keras_file(
 
     Raises UnsupportedModelError when it cannot be loaded or has operators that TFLite has not.
     """
-    tf = load_tensorflow()
+    return convert_keras(load_keras_file(path), calibration if kind == "post_training_int8" else None, kind)
+
+
+def load_keras_file(path: Path) -> Any:
+    """The tf_keras model in ``path``. Raises UnsupportedModelError when it cannot be loaded."""
     try:
-        model = tf.keras.models.load_model(path, compile=False)
+        return load_tensorflow().keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UnsupportedModelError(f"cannot be loaded: {str(error)[:300]}", where=str(path)) from None
-    return convert_keras(model, calibration if kind == "post_training_int8" else None, kind)
 
 
 def convert_keras(model: Any, calibration: NDArray[np.float64] | None = None, kind: ConvertedKind = "float32") -> bytes:

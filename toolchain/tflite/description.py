@@ -47,7 +47,7 @@ def describe(network: FixedPointNetwork, model: IntegerModel, agreement: Agreeme
             )
     lines.append(
         f"against the network on unrounded inputs and results: largest difference {cost.largest_difference:.6g} "
-        f"(output LSB {model.output.grid.scale:.6g})"
+        f"(output LSB {', '.join(f'{port.tensor.grid.scale:.6g}' for port in model.outputs)})"
     )
     totals = _costs(model)
     lines.append(
@@ -59,13 +59,19 @@ def describe(network: FixedPointNetwork, model: IntegerModel, agreement: Agreeme
     return "; ".join(lines)
 
 
-def write_description(path: Path, network: FixedPointNetwork, model: IntegerModel, agreement: Agreement) -> None:
-    """Write the ports' quantization and the bound per layer as JSON."""
+def write_description(
+    path: Path, network: FixedPointNetwork, model: IntegerModel, agreement: Agreement, targets: tuple[str, ...] = ()
+) -> None:
+    """Write the ports' quantization and the bound per layer as JSON; ``targets`` are the names of the outputs."""
+    outputs = [_port(port) for port in model.outputs]
+    for port, target in zip(outputs, targets, strict=bool(targets)):
+        port["output"] = target
     content: dict[str, Any] = {
         "network_sha256": storage.digest(network),
         **({"input": _port(model.inputs[0])} if len(model.inputs) == 1 else {}),
         "inputs": [_port(port) for port in model.inputs],
-        "output": _port(model.outputs[0]),
+        **({"output": outputs[0]} if len(outputs) == 1 else {}),
+        "outputs": outputs,
         "equal_words_share": agreement.equal_words_share,
         "largest_word_difference": agreement.largest_word_difference,
         "default_kernels": {

@@ -82,7 +82,7 @@ def on_port(network: FixedPointNetwork, grid: Grid, words: Words) -> Words:
 
 
 def _least_disturbing(network: FixedPointNetwork, words: Words, all_words: Words) -> Grid:
-    node, output = network.inputs[0], network.outputs[0]
+    node = network.inputs[0]
     limit = format_span(node.result)
     bits = limit.fractional_bits
     candidates = []
@@ -93,12 +93,18 @@ def _least_disturbing(network: FixedPointNetwork, words: Words, all_words: Words
             candidates.append(grid)
     if len(candidates) == 1:
         return candidates[0]
-    expected = run(network, {node.name: words})[output].astype(np.float64)
+    expected = run(network, {node.name: words}, network.outputs)
     errors = []
     for grid in candidates:
-        found = run(network, {node.name: on_port(network, grid, words)})[output].astype(np.float64)
-        errors.append(float(np.square(found - expected).mean()))
+        found = run(network, {node.name: on_port(network, grid, words)}, network.outputs)
+        errors.append(sum(_disturbance(found[name], expected[name]) for name in network.outputs))
     return candidates[int(np.argmin(errors))]
+
+
+def _disturbance(found: Words, expected: Words) -> float:
+    """The mean squared difference of an output's words, as a share of the output's own mean square."""
+    wanted = expected.astype(np.float64)
+    return float(np.square(found.astype(np.float64) - wanted).mean() / max(np.square(wanted).mean(), 1.0))
 
 
 def _results(network: FixedPointNetwork, name: str, found: Mapping[str, Words]) -> Span:

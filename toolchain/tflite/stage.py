@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from toolchain.data.evaluation import decisions
 from toolchain.data.ports import by_port
 from toolchain.data.samples import load as load_samples
 from toolchain.errors import UnsupportedModelError
@@ -46,7 +47,7 @@ def export(
     data: DataResult, pruned: PruneResult, quantized: QuantizeResult, section: TfliteSection, job: Job
 ) -> TfliteResult:
     """Write ``model.KIND.tflite`` for every kind into the folder; beside int8 and int16x8 ``model.KIND.json`` (scales,
-    bounds per layer, metadata); with int8 ``test_vectors.npz``, ``plain_c/`` and ``runners/``; and
+    bounds per layer, metadata); with int8 ``plain_c/`` and, of one output, ``test_vectors.npz`` and ``runners/``; and
     ``predictions.npz`` (float32 and int8: ``(samples, outputs)``, the test part, in the model's output units).
 
     Every file is run and compared. A network without an exact form is named in ``skipped``, with the reason.
@@ -80,6 +81,8 @@ def export(
         if kind in _MEASURED:
             predictions[kind] = outputs
         files.append(_record(path, kind, checked))
+    if len(data.targets) > 1 and "int8" in section.kinds and "int8" not in skipped:
+        skipped["test vectors and runners"] = "they feed and read files of one output"
     np.savez(job.folder / "predictions.npz", allow_pickle=False, **predictions)
     job.progress("tflite", len(section.kinds), len(section.kinds))
     return TfliteResult(
@@ -122,16 +125,20 @@ def _export_integers(
     given = {name: np.concatenate([test[name], corners[name]]) for name in test}
     agreement = check_file(path, model, network, given)
     if widths == INT8:
-        write_vectors(path.parent, network, model, agreement, added)
         write_plain_c(path.parent / "plain_c", model)
         write_c_array(path, path.parent / "plain_c" / C_ARRAY)
-        write_runners(path, model)
-    outputs = model.output.grid.values_of(agreement.outputs[:tested])
+        if len(model.outputs) == 1:
+            write_vectors(path.parent, network, model, agreement, added)
+            write_runners(path, model)
+    outputs = side_by_side([
+        port.tensor.grid.values_of(found.words[:tested])
+        for port, found in zip(model.outputs, agreement.ports, strict=True)
+    ])  # fmt: skip
     beyond = sum(_saturated(port.tensor.grid, x[port.name]) for port in model.inputs)
     cost = PortCost(beyond, *_difference(network, data, x, outputs))
     statement = describe(network, model, agreement, cost)
     description = path.with_suffix(".json")
-    write_description(description, network, model, agreement)
+    write_description(description, network, model, agreement, tuple(port.name for port in data.targets))
     add_metadata(description, path, data)
     return _Exported(agreement, outputs, statement)
 
@@ -147,15 +154,17 @@ def _difference(
 ) -> tuple[float, float | None]:
     """How far int8 results are from the network's on unrounded ``x``, in its output units, and for classes the
     share of equal decisions."""
-    result = network.outputs[0]
-    words = run(network, quantize_inputs(network, x))[result]
-    expected = network[result].result.values_of(words)
+    words = run(network, quantize_inputs(network, x), network.outputs)
+    expected = side_by_side([network[name].result.values_of(words[name]) for name in network.outputs])
     largest = float(np.abs(outputs - expected).max(initial=0.0))
     if data.task == "regression":
         return largest, None
-    if data.task == "binary":
-        return largest, float(((outputs > 0) == (expected > 0)).mean())
-    return largest, float((outputs.argmax(axis=-1) == expected.argmax(axis=-1)).mean())
+    return largest, float((decisions(data, outputs) == decisions(data, expected)).mean())
+
+
+def side_by_side(values: Sequence[FloatArray]) -> FloatArray:
+    """The values of every output port, in order: ``(samples, outputs)``."""
+    return np.concatenate([one.reshape(len(one), -1) for one in values], axis=1)
 
 
 def corners_of(model: IntegerModel) -> dict[str, QuantizedArray]:

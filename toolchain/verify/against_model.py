@@ -39,7 +39,7 @@ class Tally:
             self.first = Mismatch(
                 layer=node.name, keras_layer=node.layer, sample=0, element=(), expected_word=None, found_word=None,
                 fractional_bits=node.result.fractional_bits, cause=f"the words of this layer are not whole: {why}",
-                cause_kind="not_whole",
+                cause_kind="not_whole", port="" if name == node.name else name,
             )  # fmt: skip
 
     def comparison(self) -> Comparison:

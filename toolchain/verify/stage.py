@@ -33,11 +33,22 @@ def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResul
     job.progress("interpret", 0, 3)
     words = interpreter.run(network, inputs)
     job.progress("compare hardware", 1, 3)
-    hardware = compare_hardware(network, words, csim)
+    hardware = _with_port_name(compare_hardware(network, words, csim), network, quantized)
     job.progress("compare model", 2, 3)
     model = compare_model(network, words, quantized.folder / "layers.npz", quantized.approximate_layers)
     window = compare_window(network, quantized.folder) if quantized.window else None
     return VerifyResult(hardware=hardware, model=model, window=window, saturations=count_saturations(network, words))
+
+
+def _with_port_name(found: Comparison, network: FixedPointNetwork, quantized: QuantizeResult) -> Comparison:
+    """The first difference says which of several output ports it is at; of one port there is nothing to say."""
+    if found.first_mismatch is None or not found.first_mismatch.port:
+        return found
+    outputs = {node: name for name, node in quantized.output_ports.items()}
+    port = found.first_mismatch.port
+    name = outputs.get(output_files(network).get(port, ""), "")
+    shown = "" if len(network.outputs) == 1 else f"'{name}' ({port})" if name else port
+    return found.model_copy(update={"first_mismatch": found.first_mismatch.model_copy(update={"port": shown})})
 
 
 def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: CsimResult) -> Comparison:
@@ -61,6 +72,7 @@ def compare_hardware(network: FixedPointNetwork, words: dict[str, Words], csim: 
         if tally.add(name, wrong):
             place = tuple(int(i) for i in np.argwhere(wrong)[0])
             tally.first = _describe(node, words[node.name][place], found[name][place], formats[name], place)
+            tally.first = tally.first.model_copy(update={"port": name if name in ports else ""})
             fault = (node, name)
     if tally.first is not None and tally.first.expected_word is not None:
         node, name = fault

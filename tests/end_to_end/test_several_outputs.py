@@ -165,9 +165,8 @@ def test_the_report_has_a_metric_of_each_output_and_one_of_all(built: tuple[Any,
     assert accuracy.hls is not None
     one, two = (accuracy.outputs[name].stages["hls"].value for name in ("depth", "price"))
     assert accuracy.hls.value == pytest.approx(np.sqrt((one**2 + 2 * two**2) / 3))
-    assert bit_true(found(outcome, "data", DataResult), found(outcome, "quantize", QuantizeResult)) == {
-        "accuracy": pytest.approx(outcome.report.accuracy.hls.value, rel=1), "test_accuracy": accuracy.hls.value,
-    }  # fmt: skip
+    sweeps = bit_true(found(outcome, "data", DataResult), found(outcome, "quantize", QuantizeResult))
+    assert sweeps["test_accuracy"] == accuracy.hls.value
     page = (outcome.request.output_folder / "report.html").read_text()
     assert "Each output alone" in page
     assert "Predictions of depth" in page

@@ -63,7 +63,7 @@ def test_every_init_key_is_explained(tmp_path: Path) -> None:
     text = (tmp_path / "hls_projects" / "mine" / "project.toml").read_text()
     for section, entry in Project.model_fields.items():
         for key in getattr(entry.annotation, "model_fields", {}):
-            assert f"{key} =" in text or key in ("inputs", "layers", "sparsities"), f"{section}.{key}"
+            assert f"{key} =" in text or key in ("inputs", "outputs", "layers", "sparsities"), f"{section}.{key}"
 
 
 def test_what_is_no_project_is_said(tmp_path: Path) -> None:

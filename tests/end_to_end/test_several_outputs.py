@@ -19,6 +19,7 @@ from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import interpreter, storage
 from toolchain.network.words import read_formats, read_words
 from toolchain.project import parse_project
+from toolchain.project_template import render
 from toolchain.results import (
     CsimResult,
     DataResult,
@@ -29,6 +30,7 @@ from toolchain.results import (
     VerifyResult,
 )
 from toolchain.study.outputs import integer_outputs
+from toolchain.study.walk_forward import Plan, walk
 from toolchain.sweep.design import bit_true
 from toolchain.target import load_target
 
@@ -310,6 +312,9 @@ def test_what_is_made_for_one_output_is_refused_before_any_work(tmp_path: Path) 
         assert caught.value.exit_code == 3
     with pytest.raises(UnsupportedModelError, match=r"--verify: is made for one output, the model has 2 \(depth,"):
         pipeline.run(replace(request(table, tmp_path), verify_on_arm=True))
+    (tmp_path / "project.toml").write_text(render(table))
+    with pytest.raises(UnsupportedModelError, match="toolchain study: is made for one output"):
+        walk(Plan(tmp_path / "project.toml"), print)
     assert not (tmp_path / "build" / ".stages").exists()
 
 

@@ -100,6 +100,9 @@ def found(outcome: pipeline.Outcome, name: str, kind: Any) -> Any:
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, pipeline.Outcome]:
     folder = tmp_path_factory.mktemp("two")
     made = model()
+    stale = folder / "build" / "alveo_u250" / "runners"  # of an earlier model of one output
+    stale.mkdir(parents=True)
+    (stale / "runner_cortex_a.cpp").write_text("old")
     return made, run(project(folder, made), folder)
 
 
@@ -194,6 +197,7 @@ def test_the_artefacts_have_both_outputs(built: tuple[Any, pipeline.Outcome]) ->
     assert "MODEL_OUTPUT_1_SIZE 2" in header
     for name in ("test_vectors.npz", "runners"):
         assert not (written.folder / name).exists()
+        assert not (outcome.request.output_folder / name).exists()
 
 
 def test_a_broken_word_of_the_second_output_is_caught_and_its_port_named(built: tuple[Any, pipeline.Outcome]) -> None:

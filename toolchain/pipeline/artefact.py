@@ -18,7 +18,7 @@ from toolchain.results import (
     QuantizeResult,
     TfliteResult,
 )
-from toolchain.workspace import file_digest, manifest, publish
+from toolchain.workspace import file_digest, manifest, publish, remove
 
 _ONE_OUTPUT = "ARM code is run with files of one output; this one was checked on this machine"
 _ARM = ("numpy", "tflite-micro")
@@ -33,6 +33,7 @@ _COMPANIONS = (
     "plain_c",
     "runners",
 )
+_OF_ONE_OUTPUT = ("test_vectors.npz", "runners")
 
 
 def tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: QuantizeResult) -> TfliteResult:
@@ -50,6 +51,8 @@ def tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: Q
         made, copy = result.folder / name, outcome.request.output_folder / name
         if made.exists() and not _same(made, copy):
             publish(made, copy)
+        elif not made.exists() and name in _OF_ONE_OUTPUT:
+            remove(copy)  # an earlier model's, which had one output
     return result
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from report_cases import build_results, data_result
 
 from toolchain.report.assemble import assemble
-from toolchain.report.figures import Figures, predictions_of_outputs
+from toolchain.report.figures import Figures, predictions_of_outputs, predictions_over_time
 from toolchain.report.html import render
 from toolchain.report.schema import OutputAccuracy
 from toolchain.report.statements import best_of_output, output_stages
@@ -70,6 +70,15 @@ def test_each_output_has_a_figure_of_its_own_columns() -> None:
     assert page.count("Predictions of ") == 2
     assert 'id="predictions-1"' in page
     assert 'id="predictions-2"' in page
+
+
+def test_a_figure_of_several_values_says_that_it_draws_the_first() -> None:
+    y = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for data, shown in ((data_result().model_copy(update={"outputs": 2}), True), (data_result(), False)):
+        own = y[:, : data.outputs]
+        drawn = predictions_over_time(data, Part(own, own, np.zeros(0), np.arange(2)), {"float": own})
+        page = render(assemble(build_results()), Figures((), drawn))
+        assert ("Of 2 values the first is drawn." in page) == shown
 
 
 def test_the_port_that_differs_is_named() -> None:

@@ -42,6 +42,7 @@ class Predictions:
     float_model: FloatArray
     hardware: FloatArray
     samples: int  # of the whole test part
+    values: int = 1  # that a sample of a regression has; the first is drawn
 
     def last(self, count: int) -> Predictions:
         """The same, of the last ``count`` samples alone."""
@@ -89,6 +90,7 @@ def predictions_over_time(data: DataResult, test: Part, outputs: Mapping[str, Fl
         float_model=series["float"],
         hardware=series.get("hls", nothing),
         samples=len(test.y),
+        values=data.outputs if data.task == "regression" else 1,
     )
 
 

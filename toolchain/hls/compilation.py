@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.errors import ExternalToolError
+from toolchain.hls.quick import QUICK_WORDS
 from toolchain.workspace import file_digest, manifest, remove
 
 COMPILE_SECONDS = 1800
@@ -78,16 +79,19 @@ def run_program(command: list[str], folder: Path, seconds: int) -> subprocess.Co
         raise ExternalToolError(f"cannot be run: {error.strerror}", where=command[0]) from None
 
 
-def build_bench(project: Path, top: str, optimization: str, cache: Path) -> tuple[Path, Compiler]:
+def build_bench(
+    project: Path, top: str, optimization: str, cache: Path, *, unchanged: bool = False
+) -> tuple[Path, Compiler]:  # fmt: skip
     """The compiled test bench of ``project``: from ``cache`` only when sources, flags and compiler are the same.
 
-    Raises ExternalToolError when g++ is missing or fails.
+    ``unchanged``: it is as the hls stage wrote it. Raises ExternalToolError when g++ is missing or fails.
     """
     compiler = find_compiler()
     project = project.resolve()
     flags = [f"-{optimization}", _STANDARD, "-w", "-pipe", "-I", "firmware/ap_types"]
     sources = {name: digest for name, digest in manifest(project).items() if not name.startswith("tb_data/")}
-    key = _key("bench", compiler, flags, top, sources)
+    own = [*flags, QUICK_WORDS] if unchanged else flags
+    key = _key("bench", compiler, own, top, sources)
 
     def compile_in(work: Path) -> None:
         header = _Header(project, flags, compiler)
@@ -98,7 +102,7 @@ def build_bench(project: Path, top: str, optimization: str, cache: Path) -> tupl
         units = {"design.o": f"firmware/{top}.cpp", "bench.o": f"{top}_test.cpp"}
 
         def compile_unit(name: str) -> None:
-            compiler.call([*flags, "-include", str(prelude), "-c", units[name], "-o", str(work / name)], project)
+            compiler.call([*own, "-include", str(prelude), "-c", units[name], "-o", str(work / name)], project)
 
         with ThreadPoolExecutor(len(units)) as pool:
             list(pool.map(compile_unit, units))

@@ -61,7 +61,7 @@ def changed_files(project: Path, hls: HlsResult) -> list[str]:
 def _build(project: Path, hls: HlsResult, section: CsimSection, changed: tuple[str, ...]) -> tuple[Path, str]:
     cache = user_cache_path("toolchain") / "csim"
     try:
-        program, compiler = build_bench(project, hls.project_name, section.optimization, cache)
+        program, compiler = build_bench(project, hls.project_name, section.optimization, cache, unchanged=not changed)
     except ExternalToolError as error:
         if changed:
             error.hint = error.hint or f"changed since the project was written: {', '.join(changed[:5])}"

@@ -22,6 +22,7 @@ from toolchain.hls.lower import lower
 from toolchain.hls.lowered import Lowered
 from toolchain.hls.options import HlsOptions, hls4ml_config, resolve
 from toolchain.hls.precision import Traced, correct_precisions, find_places
+from toolchain.hls.quick import make_quick
 from toolchain.network import interpreter, storage
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.network.words import input_rows, output_files, write_words
@@ -57,7 +58,7 @@ def write(quantized: QuantizeResult, section: HlsSection, fpga: Fpga, job: Job) 
     if refused:
         raise ExternalToolError(f"hls4ml changed an option: {refused[0]}", where="hls")
     _make_reproducible(folder)
-    _make_weights_quick(folder)
+    make_quick(folder)
     job.progress("read back", 1, 2)
     readback.check_options(folder, TOP, options)
     formats = _formats(folder, graph, traced, network)
@@ -159,35 +160,3 @@ def _make_reproducible(folder: Path) -> None:
         if file.is_file() and file.suffix in (".sh", ".yml", ".tcl", ".cpp"):
             text = file.read_text().replace(str(folder), ".")
             file.write_text(text.replace(stamp[1], "toolchain") if stamp else text)
-
-
-_QUICK = """#ifndef __SYNTHESIS__
-static const double {name}_numbers[{size}]
-#else
-{type} {name}[{size}]
-#endif
- = {{{numbers}}};
-
-#ifndef __SYNTHESIS__
-{type} {name}[{size}];
-static const struct {name}_filling {{
-    {name}_filling() {{
-        for (int i = 0; i < {size}; i++)
-            {name}[i] = {name}_numbers[i];
-    }}
-}} {name}_filled;
-#endif
-"""
-
-
-def _make_weights_quick(folder: Path) -> None:
-    """Let the C-simulation fill the weights in a loop from the very numbers that synthesis initializes them with.
-
-    g++ takes 5 ms for each element of an initialized ``ap_fixed`` array: 40 s for 7,560 weights.
-    """
-    array = re.compile(r"^(?P<type>\w+_t) (?P<name>\w+)\[(?P<size>\d+)\] = \{(?P<numbers>[^}]*)\};\n", re.MULTILINE)
-    for file in sorted((folder / "firmware" / "weights").glob("*.h")):
-        text, count = array.subn(lambda found: _QUICK.format(**found.groupdict()), file.read_text())
-        if count != 1:
-            raise ExternalToolError("holds no array of weights as hls4ml 1.3.0 writes them", where=str(file))
-        file.write_text(text)

@@ -3,6 +3,7 @@
 Interpreter against hls4ml's ``predict`` (samples per second), and from the QKeras model to the verdict against convert,
 compile and predict (seconds), both on 10,000 samples. *new model*: as users mostly meet it, the C++ headers were
 compiled before and the model was not; *empty cache*: the very first build; *unchanged*: the same model once more.
+The very first build leaves the compiled headers to a thread behind it: they are waited for, outside the measured time.
 
 Run: python benchmarks/verdict.py
 """

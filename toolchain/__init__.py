@@ -142,7 +142,9 @@ def _run_apart(project: Project, folder: Path, target: str) -> Build:
 
     file = folder / "project.toml"
     if not file.exists() or folder.name.startswith("toolchain-"):
-        file.write_text(render(project.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+        # a default that is written down counts as asked for, and may be refused as without effect
+        given = project.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+        file.write_text(render(given), encoding="utf-8")
     command = [sys.executable, "-m", "toolchain.cli", "build", str(file), "--target", target, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:

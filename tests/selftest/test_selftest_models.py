@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import run_toolchain
+from conftest import ROOT, run_toolchain
 
-from toolchain.network import interpreter, storage
-from toolchain.selftest import generator
+from toolchain.errors import UnsupportedModelError
+from toolchain.hls.options import resolve
+from toolchain.network import interpreter, nodes, storage
+from toolchain.project import HlsSection
+from toolchain.selftest import (
+    composition_steps,
+    generator,
+    linear_steps,
+    other_steps,
+    random_options,
+    recurrent_steps,
+)
 from toolchain.selftest.candidate import draw_candidate
 from toolchain.selftest.models import general, judge_together, run_models
+from toolchain.target import load_target
 
 
 # about two minutes of one core: the longest test of `make test`
@@ -36,15 +52,58 @@ def test_a_seed_draws_the_same_model_whatever_else_is_drawn(tmp_path: Path) -> N
 @pytest.mark.parametrize("stream", [False, True])
 def test_models_differ_in_every_respect(stream: bool) -> None:
     networks = [generator.draw((1, number), stream) for number in range(60)]
-    nodes = [node for network in networks for node in network.nodes]
-    assert len({type(node).__name__ for node in nodes}) >= 17
-    assert {node.result.width for node in nodes} >= set(range(2, 17))
-    assert {node.result.rounding.name for node in nodes} == {"TRN", "RND", "RND_CONV"}
-    assert {node.result.overflow.name for node in nodes} == {"WRAP", "SAT", "SAT_SYM"}
-    assert min(node.result.integer_bits for node in nodes) < 0
-    assert any(node.result.integer_bits > node.result.width for node in nodes)
+    found = [node for network in networks for node in network.nodes]
+    assert {node.result.width for node in found} >= set(range(2, 17))
+    assert {node.result.rounding.name for node in found} == {"TRN", "RND", "RND_CONV"}
+    assert {node.result.overflow.name for node in found} == {"WRAP", "SAT", "SAT_SYM"}
+    assert min(node.result.integer_bits for node in found) < 0
+    assert any(node.result.integer_bits > node.result.width for node in found)
     assert any(len(network.inputs) > 1 for network in networks)
     assert any(len(network.outputs) > 1 for network in networks)
+
+
+OPERATOR = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| .* \|$", re.MULTILINE)
+
+
+def test_every_operator_and_every_composition_is_drawn() -> None:
+    """400 drafts hold each operator of the specification, each written step, and several inputs and outputs."""
+    text = (ROOT / "docs" / "fixed_point_network.md").read_text()
+    table = text.partition("## Operators")[2].partition("**Ports.**")[0]
+    specified = {name for row in OPERATOR.findall(table) for name in re.findall(r"\w+", row)}
+    assert specified == {kind.__name__ for kind in kinds(nodes.Node)}
+    counts: Counter[str] = Counter()
+    ports: Counter[tuple[int, int]] = Counter()
+    for number in range(400):
+        network, drawn = generator.drafted((1, number), stream=number % 2 == 1)
+        counts.update(drawn | {type(node).__name__ for node in network.nodes})
+        ports[min(3, len(network.inputs)), min(3, len(network.outputs))] += 1
+    rooms = (linear_steps, other_steps, composition_steps, recurrent_steps)
+    steps = {name for room in rooms for name, made in vars(room).items() if is_step(room, name, made)}
+    assert steps > {"step", "window", "softmax", "layer_normalization", "up_sampling", "leaky_relu", "indexed"}
+    assert {name: counts[name] for name in specified | steps if counts[name] < 4} == {}
+    assert {ways for ways, found in ports.items() if found > 1} >= {(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2)}
+
+
+def is_step(room: ModuleType, name: str, made: object) -> bool:
+    own = inspect.isfunction(made) and made.__module__ == room.__name__
+    return own and not name.startswith("_") and name not in ("finish", "branch", "narrow")
+
+
+def kinds(kind: type[nodes.Node]) -> set[type[nodes.Node]]:
+    """The classes below ``kind`` that have none below them."""
+    below = kind.__subclasses__()
+    return {kind} if not below else {found for one in below for found in kinds(one)}
+
+
+def test_a_layer_of_several_sums_gets_options_that_are_legal_for_each() -> None:
+    """A recurrent layer's gates read more than its candidate does; constant kernels have no options."""
+    fpga = load_target("alveo_u250").fpga
+    assert fpga is not None
+    for number in range(150):
+        network = generator.draw((2, number), stream=False)
+        section = random_options.draw_layers(np.random.default_rng(number), network, HlsSection())
+        with suppress(UnsupportedModelError):
+            resolve(network, section, fpga)
 
 
 def test_a_wrong_project_is_not_called_exact(tmp_path: Path) -> None:

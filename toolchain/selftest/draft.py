@@ -28,6 +28,9 @@ NAMES = (
     "acc",
 )
 
+#: Adds layers behind one and returns the last.
+Step = Callable[["Draft", str], str]
+
 
 @dataclass
 class Draft:
@@ -37,6 +40,7 @@ class Draft:
     builder: NetworkBuilder
     stream: bool
     names: set[str] = field(default_factory=set)
+    drawn: set[str] = field(default_factory=set)  # the steps, by their name
 
     def name(self, kind: str) -> str:
         """A new name: the kind and a number, or one of ``NAMES``."""
@@ -63,6 +67,15 @@ class Draft:
         """The width of the words that ``x`` can hold."""
         return self.values(x).smallest_format().width
 
+    def take(self, step: Step, x: str) -> str:
+        """``step`` of ``x``, noted."""
+        self.drawn.add(step.__name__)
+        return step(self, x)
+
+    def size(self, x: str) -> int:
+        """How many words ``x`` has."""
+        return int(np.prod(self.shape(x)))
+
     def result_format(self, x: str, widest: int = 16) -> FixedPoint:
         return formats.result_format(self.rng, self.values(x), widest)
 
@@ -74,10 +87,9 @@ class Draft:
         return formats.pruned_words(self.rng, shape, form)
 
 
-Step = Callable[[Draft, str], str]
-
-
 def choose(draft: Draft, steps: dict[Step, float]) -> Step:
     """One of ``steps``, drawn by its weight."""
     weights = np.array(list(steps.values()))
-    return list(steps)[int(draft.rng.choice(len(steps), p=weights / weights.sum()))]
+    step = list(steps)[int(draft.rng.choice(len(steps), p=weights / weights.sum()))]
+    draft.drawn.add(step.__name__)
+    return step

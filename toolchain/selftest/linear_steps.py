@@ -52,6 +52,17 @@ def depthwise(draft: Draft, x: str) -> str:
     return _convolution(draft, x, depthwise=True)
 
 
+def shared(draft: Draft, x: str) -> str:
+    """One layer of weights called twice, and the sum of both."""
+    units, form = draft.count(1, 6), draft.kernel_format(x)
+    kernel, bias = draft.words((draft.shape(x)[-1], units), form), _bias(draft, units)
+    result, name = _result(draft, x, form), draft.name("shared")
+    one = draft.builder.dense(name, x, kernel, form, *bias, result)
+    other = draft.builder.relu(draft.name("relu"), x, draft.result_format(x))
+    two = draft.builder.dense(draft.name("again"), other, kernel, form, *bias, result, name)
+    return finish(draft, draft.builder.add(draft.name("add"), (one, two)))
+
+
 def branch(draft: Draft, x: str) -> str:
     """A layer whose result has the shape of ``x`` and a format of its own."""
     shape = draft.shape(x)

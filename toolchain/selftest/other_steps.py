@@ -55,10 +55,20 @@ def table(draft: Draft, x: str) -> str:
 def embedding(draft: Draft, x: str) -> str:
     """Rows of words by the low bits of a word."""
     index = FixedPoint(False, draft.count(1, 4), 0)
-    form = draft.result_format(x)
-    rows = draft.rng.integers(form.min_word, form.max_word + 1, (draft.count(1, index.max_word + 1), draft.count(1, 3)))
     y = draft.builder.requantize(draft.name("index"), x, index)
-    return draft.builder.embedding(draft.name("embed"), y, rows, form)
+    return _rows(draft, y, draft.result_format(x))
+
+
+def indexed(draft: Draft) -> str:
+    """Rows of words by the words of an input port."""
+    port = draft.builder.input(draft.name("index"), (draft.count(1, 3),), FixedPoint(False, draft.count(1, 4), 0))
+    return _rows(draft, port, FixedPoint(draft.chance(0.8), draft.count(0, 2), draft.count(1, 6)))
+
+
+def _rows(draft: Draft, index: str, form: FixedPoint) -> str:
+    most = draft.builder.format_of(index).max_word + 1
+    rows = draft.rng.integers(form.min_word, form.max_word + 1, (draft.count(1, most), draft.count(1, 3)))
+    return draft.builder.embedding(draft.name("embed"), index, rows, form)
 
 
 def max_pool(draft: Draft, x: str) -> str:
@@ -85,7 +95,7 @@ def merge(draft: Draft, x: str) -> str:
 
 
 def concatenate(draft: Draft, x: str) -> str:
-    if int(np.prod(draft.shape(x))) * 2 > LARGEST:
+    if draft.size(x) * 2 > LARGEST:
         return relu(draft, x)
     inputs = (linear_steps.branch(draft, x), linear_steps.branch(draft, x) if draft.chance(0.5) else x)
     axis = draft.count(0, len(draft.shape(x)) - 1) if draft.chance(0.3) and not draft.stream else -1
@@ -109,11 +119,11 @@ def permute(draft: Draft, x: str) -> str:
 
 
 def flatten(draft: Draft, x: str) -> str:
-    return draft.builder.reshape(draft.name("flatten"), x, (int(np.prod(draft.shape(x))),))
+    return draft.builder.reshape(draft.name("flatten"), x, (draft.size(x),))
 
 
 def reshape(draft: Draft, x: str) -> str:
     """Rows and columns that hold the same words."""
-    size = int(np.prod(draft.shape(x)))
+    size = draft.size(x)
     rows = int(draft.rng.choice([n for n in range(1, size + 1) if size % n == 0]))
     return draft.builder.reshape(draft.name("shape"), x, (rows, size // rows))

@@ -23,19 +23,24 @@ def draw_ports(rng: np.random.Generator) -> HlsSection:
 
 def draw_layers(rng: np.random.Generator, network: FixedPointNetwork, ports: HlsSection) -> HlsSection:
     """``ports`` with a strategy and a legal reuse factor for each layer of weights."""
-    layers: dict[str, HlsLayer] = {}
+    layers: dict[str, list[Linear]] = {}
     for node in network.nodes:
-        if isinstance(node, Linear) and not isinstance(node, Scale):
-            layers[node.layer or node.name] = _layer(rng, node, ports.io_type)
-    return HlsSection(backend=ports.backend, io_type=ports.io_type, layers=layers)
+        if isinstance(node, Linear) and not isinstance(node, Scale) and not node.constant:
+            layers.setdefault(node.layer or node.name, []).append(node)
+    drawn = {name: _layer(rng, found, ports.io_type) for name, found in layers.items()}
+    return HlsSection(backend=ports.backend, io_type=ports.io_type, layers=drawn)
 
 
-def _layer(rng: np.random.Generator, node: Linear, io_type: str) -> HlsLayer:
-    weights = hardware_kernel(node).size
-    depthwise = isinstance(node, DepthwiseConvolution)
-    if not depthwise and weights * node.kernel_format.width <= LARGEST_DISTRIBUTED and rng.random() < 0.15:
+def _layer(rng: np.random.Generator, nodes: list[Linear], io_type: str) -> HlsLayer:
+    """What is legal for every sum of one layer: a layer that is called twice, the gates of a recurrent one."""
+    weights = [hardware_kernel(node).size for node in nodes]
+    bits = max(count * node.kernel_format.width for count, node in zip(weights, nodes, strict=True))
+    depthwise = any(isinstance(node, DepthwiseConvolution) for node in nodes)
+    if not depthwise and bits <= LARGEST_DISTRIBUTED and rng.random() < 0.15:
         return HlsLayer(strategy="distributed_arithmetic", reuse_factor=1)
     if rng.random() < 0.4 and not (depthwise and io_type == "io_parallel"):
-        return HlsLayer(strategy="resource", reuse_factor=int(rng.choice(legal_for(node, io_type))))
-    factor = 1 if rng.random() < 0.7 else int(rng.integers(1, weights + 1))
+        legal = set.intersection(*(set(legal_for(node, io_type)) for node in nodes))
+        if legal:
+            return HlsLayer(strategy="resource", reuse_factor=int(rng.choice(sorted(legal))))
+    factor = 1 if rng.random() < 0.7 else int(rng.integers(1, min(weights) + 1))
     return HlsLayer(strategy="latency", reuse_factor=factor)

@@ -169,9 +169,9 @@ def test_a_table_of_too_many_words_is_refused() -> None:
     keras = load_tensorflow().keras
     from qkeras import QActivation, quantized_bits, quantized_tanh
 
-    wide = QActivation(quantized_bits(13, 0, alpha=1), name="port")
+    wide, real = QActivation(quantized_bits(13, 0, alpha=1), name="port"), quantized_tanh(5, use_real_tanh=True)
     with pytest.raises(UnsupportedModelError, match="8,192 words"):
-        read_qkeras(keras.Sequential([keras.Input((3,)), wide, QActivation(quantized_tanh(5), name="t")]), "n")
+        read_qkeras(keras.Sequential([keras.Input((3,)), wide, QActivation(real, name="t")]), "n")
 
 
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -172,9 +173,13 @@ def _quantized(graph: Graph) -> bool:
 @cache
 def qkeras_objects() -> dict[str, Any]:
     """QKeras' layers and quantizers by class name."""
-    load_tensorflow()
+    tf = load_tensorflow()
+    from qkeras import qrecurrent
     from qkeras.utils import _add_supported_quantized_objects
 
+    # TensorFlow 2.21 has these under other names; without them QSimpleRNN and QGRU cannot be called
+    qrecurrent.nest = SimpleNamespace(is_sequence=tf.nest.is_nested)
+    qrecurrent.array_ops = SimpleNamespace(split=tf.split, unstack=tf.unstack)
     found: dict[str, Any] = {}
     _add_supported_quantized_objects(found)
 

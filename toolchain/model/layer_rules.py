@@ -9,7 +9,9 @@ from typing import Any, Literal
 from toolchain.errors import ToolchainError, UnsupportedModelError
 from toolchain.model.equivalents import MERGE_MODES
 from toolchain.model.names import check_name
+from toolchain.model.recurrent_steps import quantizer_problems
 from toolchain.model.wiring import Wiring
+from toolchain.network.cells import GATES
 
 #: How a layer is computed: word for word, through a table of a function of one value (its content is part of the
 #: network), by sums and tables within a proven bound, said in other layers, only while training, left out at the
@@ -22,7 +24,7 @@ TABLE_FUNCTIONS = (
     "relu6", "leaky_relu", "mish",
 )  # fmt: skip
 _FINAL = ("softmax", "sigmoid")
-_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+_RECURRENT = tuple(GATES)
 _CHANNELS_LAST: dict[str, tuple[Any, ...]] = {"data_format": ("channels_last",)}
 _POOL: dict[str, tuple[Any, ...]] = {**_CHANNELS_LAST, "padding": ("valid", "same")}
 _CONVOLUTION: dict[str, tuple[Any, ...]] = {
@@ -82,11 +84,11 @@ def _rules() -> dict[str, Rule]:
         rules[f"GlobalMaxPooling{axes}"] = Rule("exact", _CHANNELS_LAST)
         rules[f"AveragePooling{axes}"] = Rule("rewritten", _POOL, "a depthwise convolution with constant weights")
         rules[f"GlobalAveragePooling{axes}"] = Rule("rewritten", _CHANNELS_LAST, "a depthwise convolution")
-    for kind in ("SimpleRNN", "LSTM", "GRU"):
-        rules[kind] = Rule(
-            "rewritten", {"stateful": (False,), "return_state": (False,), "time_major": (False,)},
-            "unrolled over its window: Dense layers, tables, products and sums, shared by all steps",
-        )  # fmt: skip
+    for kind in _RECURRENT:
+        options = {"stateful": (False,), "return_state": (False,), "time_major": (False,)}
+        note = "unrolled over its window: Dense layers, {}, products and sums, shared by all steps"
+        rules[kind] = Rule("rewritten", options, note.format("tables"))
+        rules[f"Q{kind}"] = Rule("rewritten", options, note.format("its own quantizers"))
     noise = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout")
     for kind in (*noise, "ActivityRegularization"):
         rules[kind] = Rule("training only", {})
@@ -98,7 +100,7 @@ def _rules() -> dict[str, Rule]:
 RULES = _rules()
 SUPPORTED = tuple(sorted(kind for kind, rule in RULES.items() if rule.status != "training only"))
 #: What a wrapper may hold.
-_WITHIN = {"TimeDistributed": ("Dense",), "Bidirectional": ("SimpleRNN", "LSTM", "GRU")}
+_WITHIN = {"TimeDistributed": ("Dense",), "Bidirectional": _RECURRENT}
 #: What to use instead of a layer that is refused.
 _INSTEAD = {
     "Lambda": "standard layers",
@@ -108,6 +110,7 @@ _INSTEAD = {
     "QConv2DBatchnorm": "QConv2D, with the normalization folded into its weights",
     "QBatchNormalization": "QDense or QConv2D, with the normalization folded into its weights",
     "PReLU": "LeakyReLU",
+    "QBidirectional": "one QSimpleRNN, QLSTM or QGRU in one direction",
 }
 
 
@@ -195,7 +198,7 @@ def check_wiring(wiring: Wiring, where: str) -> list[ToolchainError]:
 
 _WITH_KERNELS = (
     "Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
-    "SimpleRNN", "LSTM", "GRU", "Bidirectional", "TimeDistributed",
+    *_RECURRENT, "Bidirectional", "TimeDistributed",
 )  # fmt: skip
 
 
@@ -216,6 +219,8 @@ def check_layer(kind: str, config: Mapping[str, Any], where: str, final: bool = 
     if not kind.startswith("Q"):
         problems += check_activation(config.get("activation"), where, softmax=kind not in _RECURRENT)
         problems += check_activation(config.get("recurrent_activation"), where)
+    if kind.startswith("Q") and kind.removeprefix("Q") in _RECURRENT:
+        problems += quantizer_problems(kind, dict(config), where)
     dtype = config.get("dtype")
     dtype = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
     integers = kind in ("InputLayer", "Embedding") and str(dtype).startswith("int")

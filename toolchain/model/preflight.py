@@ -7,11 +7,12 @@ from pathlib import Path
 from toolchain.errors import ProjectError, ToolchainError, UnsupportedModelError
 from toolchain.model.inspect import read_keras_file
 from toolchain.model.layer_rules import activation_name, check_wiring
+from toolchain.network.cells import GATES
 from toolchain.project import ModelSection
 
 #: The layers with kernels of each reference architecture, in order.
 KERNELS = {"spx_cnn": ("conv", "hidden", "forecast"), "btc_mlp": ("hidden1", "hidden2", "hidden3", "logit")}
-_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+_RECURRENT = (*GATES, *(f"Q{kind}" for kind in GATES))
 _KERNEL_KINDS = (
     "Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
 )  # fmt: skip
@@ -102,7 +103,12 @@ def step_problems(section: ModelSection, project_folder: Path) -> list[Toolchain
         for key in ("return_sequences", "go_backwards")
         if found[0].config.get(key)
     ]
-    readers = {call.layer for call in wiring.calls if any(read.layer in wiring.inputs for read in call.inputs)}
+    ports = set(wiring.inputs)
+    ports |= {  # a QKeras model's input is quantized first
+        call.layer for call in wiring.calls
+        if wiring.layers[call.layer].kind == "QActivation" and any(read.layer in ports for read in call.inputs)
+    }  # fmt: skip
+    readers = {call.layer for call in wiring.calls if any(read.layer in ports for read in call.inputs)} - ports
     if readers != {found[0].name}:
         problems.append(UnsupportedModelError(
             f"the input is read by {', '.join(sorted(readers))}", where=where,

@@ -24,13 +24,19 @@ Rule = Callable[[Layer, Shape, Shape, dict[str, str]], list[Layer] | None]
 
 def plain_graph(graph: Graph) -> Graph:
     """``graph`` in Dense, convolutions, depthwise convolutions, activations, pooling by maximum, merges and shapes."""
-    if any(layer.kind in RECURRENT for layer in graph.layers.values()):
-        graph = unrolled(graph, output_shapes(graph))
+    graph = without_recurrent(graph)
     while True:
         plainer = _rewritten(graph)
         if plainer is graph:
             return graph
         graph = plainer
+
+
+def without_recurrent(graph: Graph) -> Graph:
+    """``graph`` with its recurrent layers unrolled over their windows. Raises UnsupportedModelError."""
+    if any(layer.kind in RECURRENT for layer in graph.layers.values()):
+        return unrolled(graph, output_shapes(graph))
+    return graph
 
 
 def _rewritten(graph: Graph) -> Graph:

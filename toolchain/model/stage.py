@@ -18,7 +18,7 @@ from toolchain.model.graph import Graph
 from toolchain.model.keras_graph import build_keras, check_predictions, graph_of, output_shapes
 from toolchain.model.loading import checked_graph, load_model_file
 from toolchain.model.preflight import KERNELS, output_problems
-from toolchain.model.rewriting import is_quantized, plain_graph, without_final_activation
+from toolchain.model.rewriting import is_quantized, plain_graph, without_final_activation, without_recurrent
 from toolchain.model.tensorflow import load_tensorflow, seed_everything
 from toolchain.model.unrolling import check_window, with_equal_steps
 from toolchain.project import ModelSection, TrainSection
@@ -51,8 +51,6 @@ def from_model(model: Any, data: DataResult, section: TrainSection, job: Job) ->
 
 def _train_steps(graph: Graph, data: DataResult, section: TrainSection, job: Job) -> ModelResult:
     """The recurrent layer as equal steps from here on: they are trained, pruned and quantized together."""
-    if is_quantized(graph):
-        check_window(())
     unrolled, windows = with_equal_steps(graph, output_shapes(graph))
     window = check_window(windows)
     check_predictions(build_keras(graph), unrolled, "[model] recurrent = 'step'")
@@ -60,6 +58,7 @@ def _train_steps(graph: Graph, data: DataResult, section: TrainSection, job: Job
     steps = RecurrentWindow(
         layer=window.layer.name, ticks=tuple((tick.layer, tick.call) for tick in window.ticks),
         states=tuple(tuple((state.layer, state.call) for state in states) for states in window.states),
+        quantizers=window.quantizers,
     )  # fmt: skip
     return made.model_copy(update={"window": steps})
 
@@ -77,12 +76,28 @@ def _train_graph(graph: Graph, where: str, data: DataResult, section: TrainSecti
             f"two of the outputs {', '.join(names)} are the same without {' and '.join(left_out)}", where=where,
             allowed="different outputs", hint="give the logits alone",
         )  # fmt: skip
-    if not is_quantized(graph):
+    if is_quantized(graph):
+        graph = _recurrent_as_steps(graph, where)
+    else:
         # what later stages rewrite must compute the same: seen here, before any training
         check_predictions(build_keras(graph), plain_graph(inference_graph(graph)), where)
     check_inputs(input_shapes(graph), data, where)
     check_outputs(shapes, data, where)
     return _train(build_keras(graph), data, section, job, left_out)
+
+
+def _recurrent_as_steps(graph: Graph, where: str) -> Graph:
+    """A QKeras model's recurrent layers unrolled, with the same quantizers; checked on random samples."""
+    made = without_recurrent(graph)
+    if made is graph:
+        return graph
+    if len(made.outputs) > 1 and [out.layer for out in made.outputs] != [out.layer for out in graph.outputs]:
+        raise UnsupportedModelError(
+            "a recurrent layer is one of several outputs", where=where, allowed="a recurrent layer that others read",
+            hint="a QDense behind it",
+        )  # fmt: skip
+    check_predictions(build_keras(graph), made, where)
+    return made
 
 
 def _train(

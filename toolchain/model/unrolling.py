@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from toolchain.errors import UnsupportedModelError
 from toolchain.model.graph import Array, Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.names import free_name
-from toolchain.network.cells import GATES, Activation, Bias, Cell, CellWeights, cell_of
+from toolchain.model.recurrent_steps import QuantizedSteps, Steps
+from toolchain.network.cells import GATES
 
-RECURRENT = tuple(GATES)
+RECURRENT = (*GATES, *(f"Q{kind}" for kind in GATES))
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Window:
     layer: Layer
     ticks: tuple[Tensor, ...]
     states: tuple[tuple[Tensor, ...], ...]
+    quantizers: tuple[str, ...] = ()  # QKeras' own of each state, where the next step reads it
 
 
 def with_equal_steps(
@@ -103,7 +103,8 @@ class _Unrolling:
             if layer.config.get(key):
                 raise UnsupportedModelError(f"{key} = True is not supported", where=where, allowed=f"{key} = False")
         order = range(steps - 1, -1, -1) if layer.config.get("go_backwards") else range(steps)
-        cell = _Steps(self, layer)
+        make = QuantizedSteps if layer.kind.startswith("Q") else Steps
+        cell = make(self.add, layer)
         states: list[Tensor] = []
         ticks: list[Tensor] = []
         kept: list[tuple[Tensor, ...]] = []
@@ -112,12 +113,12 @@ class _Unrolling:
                 layer, f"step{step}", "Cropping1D", [self._moved(read)], {"cropping": (step, steps - 1 - step)}
             )
             now = self.add(layer, f"tick{step}", "Reshape", [cropped], {"target_shape": (features,)})
-            if self.zeros and not states:
-                cell.begin(self._zeros(layer, now, int(features or 0)))
+            if not states and (self.zeros or cell.needs_zeros):
+                cell.begin(now)
             states.append(cell.step(now))
             ticks.append(now)
             kept.append(cell.states)
-        self.windows.append(Window(layer, tuple(ticks), tuple(kept)))
+        self.windows.append(Window(layer, tuple(ticks), tuple(kept), cell.quantizers))
         if not layer.config.get("return_sequences"):
             return states[-1]
         units = int(layer.config["units"])
@@ -126,11 +127,6 @@ class _Unrolling:
             for at, state in enumerate(states)
         ]
         return rows[0] if len(rows) == 1 else self.add(layer, "rows", "Concatenate", rows, {"axis": 1})
-
-    def _zeros(self, layer: Layer, tick: Tensor, features: int) -> Tensor:
-        units = int(layer.config["units"])
-        config = {"units": units, "use_bias": False, "trainable": False}
-        return self.add(layer, "zeros", "Dense", [tick], config, {"kernel": np.zeros((features, units))})
 
     def add(
         self, owner: Layer, role: str, kind: str, inputs: list[Tensor], config: dict[str, Any],
@@ -144,76 +140,3 @@ class _Unrolling:
         name = self.names[key]
         self.calls.append(Call(name, (inputs[0] if len(inputs) == 1 else inputs,)))
         return Tensor(name, sum(call.layer == name for call in self.calls) - 1)
-
-
-class _Steps:
-    """Makes one step of a recurrent layer after another; no state is known before the first."""
-
-    def __init__(self, unrolling: _Unrolling, layer: Layer) -> None:
-        self.unrolling, self.layer = unrolling, layer
-        prefix = next(name.rpartition("/")[0] for name in layer.weights if name.endswith("recurrent_kernel"))
-        prefix = f"{prefix}/" if prefix else ""
-        bias = layer.weights.get(f"{prefix}bias")
-        both = bias is not None and bias.ndim == 2  # a GRU's, with reset_after
-        self.weights = CellWeights(
-            layer.weights[f"{prefix}kernel"], layer.weights[f"{prefix}recurrent_kernel"],
-            bias[0] if bias is not None and both else bias, bias[1] if bias is not None and both else None,
-        )  # fmt: skip
-        self.cell: Cell[Tensor] = cell_of(layer.kind, bool(layer.config.get("reset_after", True)))
-        self.states: tuple[Tensor, ...] = ()
-
-    def begin(self, zeros: Tensor) -> None:
-        """The state before the first step, where it is to be like any other."""
-        self.states = (zeros,) * (2 if self.layer.kind == "LSTM" else 1)
-
-    def step(self, x: Tensor) -> Tensor:
-        """One more step's calls; returns its output. ``states`` is then all that the next one needs."""
-        self.states = self.cell(self, x, self.states)
-        return self.states[0]
-
-    def sum(self, role: str, gate: int, x: Tensor | None, h: Tensor | None, bias: Bias = "both") -> Tensor:
-        """A Dense of the input and the state side by side."""
-        read = [one for one in (x, h) if one is not None]
-        kernel = self.weights.of(gate, x is not None, h is not None)
-        if bias == "both" and h is None:
-            role = f"{role}_first"  # other weights than those of the later steps
-        joined = read[0] if len(read) == 1 else self._add("joined", "Concatenate", read, axis=-1)
-        return self._dense(role, joined, kernel, self.weights.bias_of(gate, bias))
-
-    def activate(self, role: str, function: Activation, x: Tensor) -> Tensor:
-        name = self.layer.config.get(function, "tanh" if function == "activation" else "sigmoid")
-        if name == "linear":
-            return x
-        if name == "relu":
-            return self._add(self._role(role), "ReLU", [x])
-        return self._add(self._role(role), "Activation", [x], activation=name)
-
-    def multiply(self, role: str, x: Tensor, y: Tensor) -> Tensor:
-        return self._add(self._role(role), "Multiply", [x, y])
-
-    def add(self, role: str, x: Tensor, y: Tensor) -> Tensor:
-        return self._add(self._role(role), "Add", [x, y])
-
-    def subtract(self, role: str, x: Tensor, y: Tensor) -> Tensor:
-        return self._add(self._role(role), "Subtract", [x, y])
-
-    def times_bias(self, role: str, gate: int, x: Tensor) -> Tensor:
-        bias = self.weights.bias_of(gate, "recurrent")
-        assert bias is not None
-        return self._dense(self._role(role), x, np.diag(bias), None)
-
-    def has_recurrent_bias(self, gate: int) -> bool:
-        bias = self.weights.bias_of(gate, "recurrent")
-        return bias is not None and bool(bias.any())
-
-    def _role(self, role: str) -> str:
-        """The first step has layers of its own: its values are of another range."""
-        return role if self.states else f"{role}_first"
-
-    def _add(self, role: str, kind: str, inputs: list[Tensor], **config: Any) -> Tensor:
-        return self.unrolling.add(self.layer, role, kind, inputs, config)
-
-    def _dense(self, role: str, x: Tensor, kernel: Array, bias: Array | None) -> Tensor:
-        weights = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
-        config = {"units": kernel.shape[1], "use_bias": bias is not None}
-        return self.unrolling.add(self.layer, role, "Dense", [x], config, weights)

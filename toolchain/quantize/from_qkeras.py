@@ -16,6 +16,7 @@ from toolchain.network.builder import NetworkBuilder
 from toolchain.network.nodes import FixedPointNetwork
 from toolchain.quantize.approximate import compose
 from toolchain.quantize.formats import is_composed, is_function
+from toolchain.quantize.hard_functions import add_hard, is_hard
 from toolchain.quantize.qkeras_formats import exact_format, format_of, quantized_values
 from toolchain.quantize.qkeras_graph import readable_graph
 from toolchain.quantize.qkeras_layers import RULES, Place
@@ -60,7 +61,11 @@ def read_qkeras(model: Any, name: str) -> Reading:
     rebuilt = build_keras(readable)
     inputs = random_inputs(graph, 16)
     for one, other in zip(call_model(model, inputs), call_model(rebuilt, inputs), strict=True):
-        assert np.array_equal(one, other), "taking activations out of their layers changed the model"
+        if not np.array_equal(one, other):
+            raise UnsupportedModelError(
+                "computes something else than its layers one by one", where=name,
+                hint="fewer bits: float32 itself rounds where a sum has more than 24",
+            )  # fmt: skip
     return _Reader(readable, rebuilt, name).read()
 
 
@@ -155,6 +160,8 @@ class _Reader:
         if read in self.composed:
             return self._composition(name, read, format_of(quantizer, where))
         node = self._node(read, where)
+        if is_hard(quantizer):
+            return add_hard(self.builder, name, node, quantizer)
         try:
             form = format_of(quantizer, where)
         except UnsupportedModelError:

@@ -8,6 +8,7 @@ from typing import Any
 from toolchain.model.folding import TRAINING_ONLY
 from toolchain.model.graph import Call, Graph, Layer, Tensor, map_tensors
 from toolchain.model.names import free_name
+from toolchain.model.rewriting import without_recurrent
 
 #: QKeras' layers with kernels that are read, and the layer of Keras that computes the same with quantized weights.
 PLAIN = {
@@ -19,7 +20,9 @@ PLAIN = {
 
 
 def readable_graph(graph: Graph) -> Graph:
-    """The same function: activations inside QKeras' layers stand behind them, what only training needs is gone."""
+    """The same function: recurrent layers are unrolled, activations inside QKeras' layers stand behind them, what only
+    training needs is gone."""
+    graph = without_recurrent(graph)
     gone = {
         out: call.inputs[0] for call, layer, out in graph.walk()
         if layer.kind in TRAINING_ONLY or (layer.kind == "Activation" and layer.config.get("activation") == "linear")

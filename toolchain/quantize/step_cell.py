@@ -7,7 +7,7 @@ the step cell: the very same layers, weights and quantizers, so the cell over a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from toolchain.network.steps import run_over, states_are_fed_back
 from toolchain.quantize import witness
 from toolchain.quantize.formats import MODES
 from toolchain.quantize.from_qkeras import Reading, read_qkeras
-from toolchain.quantize.qkeras_formats import to_quantized_bits
+from toolchain.quantize.qkeras_formats import format_of, to_quantized_bits
 from toolchain.results import RecurrentWindow
 
 _HINT = "[model] recurrent = 'unrolled'"
@@ -47,19 +47,38 @@ def step_cell(twin: Graph, model: Any, window: RecurrentWindow) -> StepCell:
     nodes = {place: name for name, place in whole.places.items()}
     forms, units = [], 0
     for number in range(len(window.states[0])):
+        if window.quantizers:
+            forms.append(_read_format(model, window.quantizers[number]))
         places = [nodes[_place(twin, *states[number])] for states in window.states]
         units = whole.network[places[-1]].size
-        forms.append(_common_format([whole.network[name].result for name in places], window.layer))
-    made = build_keras(_step_graph(twin, window, forms, units))
+        if not window.quantizers:
+            forms.append(_common_format([whole.network[name].result for name in places], window.layer))
+    graph = _step_graph(twin, window, forms, units)
+    made = build_keras(graph)
     for layer in made.layers:
         if layer.get_weights():
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    step = read_qkeras(made, "network")
-    if not states_are_fed_back(step.network) or not _nothing_is_lost(step.network):
+    step = _tick_first(read_qkeras(made, "network"), graph.inputs)
+    kept = bool(window.quantizers) or _nothing_is_lost(step.network)
+    if not states_are_fed_back(step.network) or not kept:
         raise UnsupportedModelError(
             "its state does not leave as it would enter", where=f"layer '{window.layer}'", hint=_HINT
         )
     return StepCell(step, whole.network)
+
+
+def _tick_first(step: Reading, inputs: tuple[str, ...]) -> Reading:
+    """The ports in the order of the graph's ``inputs``: Keras' order of the layers is another."""
+    network = step.network
+    ports = tuple(network[step.ports[name]] for name in inputs)
+    rest = tuple(node for node in network.nodes if node.inputs)
+    return replace(step, network=replace(network, nodes=(*ports, *rest)))
+
+
+def _read_format(model: Any, layer: str) -> FixedPoint:
+    """The format of QKeras' own quantizer of a state. What leaves through it is quantized again where it is read, which
+    changes nothing."""
+    return format_of(model.get_layer(layer).quantizer, f"layer '{layer}'")
 
 
 def _nothing_is_lost(step: FixedPointNetwork) -> bool:

@@ -30,12 +30,15 @@ from toolchain.network.nodes import (
     Merge,
     Multiply,
     Node,
+    Relu,
     Reshape,
+    Scale,
     Table,
 )
 from toolchain.network.ranges import Range, analyse
 from toolchain.quantize.approximate import real_values
 from toolchain.quantize.from_qkeras import Reading
+from toolchain.quantize.hard_functions import hard_in_float64, is_hard
 from toolchain.quantize.qkeras_graph import PLAIN
 from toolchain.quantize.to_qkeras import kernel_quantizer, kernel_variable
 from toolchain.results import ApproximateLayer
@@ -184,6 +187,11 @@ def _between(node: Node, outputs: dict[str, np.ndarray]) -> np.ndarray:
         return x.reshape(len(x), *node.shape)
     if isinstance(node, Concatenate):
         return np.concatenate([outputs[name] for name in node.inputs], axis=node.axis + 1)
+    if isinstance(node, Scale):  # of a hard sigmoid, as the next two
+        bias = 0.0 if node.bias is None or node.bias_format is None else node.bias_format.values_of(node.bias)
+        return np.asarray(x * node.kernel_format.values_of(node.kernel) + bias)
+    if isinstance(node, Relu):
+        return np.asarray(np.maximum(x, 0.0))
     axes = tuple(range(1, x.ndim - 1))
     if isinstance(node, MaxPool):
         return np.asarray(x.max(axis=axes, keepdims=True))
@@ -266,6 +274,8 @@ def _batch(inputs: list[np.ndarray], start: int) -> Any:
 
 def _quantizer_in_float64(quantizer: Any, x: np.ndarray) -> np.ndarray:
     """The formula of QKeras' quantized_bits and quantized_relu: round half to even, clip."""
+    if is_hard(quantizer):
+        return hard_in_float64(quantizer, x)
     relu = type(quantizer).__name__ == "quantized_relu"
     signed = not relu and bool(quantizer.keep_negative)
     steps = 2.0 ** (quantizer.bits - int(signed))

@@ -30,6 +30,7 @@ class RecurrentWindow(Record):
     layer: str
     ticks: tuple[tuple[str, int], ...]
     states: tuple[tuple[tuple[str, int], ...], ...]
+    quantizers: tuple[str, ...] = ()  # layers that quantize each state where the next step reads it, if any
 
 
 LossName = Literal["mse", "binary_crossentropy", "categorical_crossentropy"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.fixed_point import Words
+from toolchain.model.keras_graph import qkeras_objects
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import interpreter
 from toolchain.quantize import witness
@@ -47,6 +48,7 @@ class _Drawing:
 
     def __init__(self, rng: np.random.Generator, stream: bool) -> None:
         self.keras = load_tensorflow().keras  # before QKeras, which imports it another way
+        qkeras_objects()
         import qkeras
 
         self.rng, self.stream, self.qkeras = rng, stream, qkeras
@@ -62,7 +64,10 @@ class _Drawing:
         if axes:
             for _ in range(self.between(1, 2)):
                 x = self.one_of(self.convolution, self.convolution, self.pooling, self.moving, self.merge)(x)
-            x = self.dense(self.layers.Flatten(name=self.name("flatten"))(x))
+            if axes == 1 and self.chance(0.3):
+                x = self.recurrent(x)
+            else:
+                x = self.dense(self.layers.Flatten(name=self.name("flatten"))(x))
         for _ in range(self.between(1, 2)):
             x = self.one_of(self.dense, self.dense, self.merge, self.function)(x)
         if self.chance(0.7):
@@ -141,6 +146,27 @@ class _Drawing:
             return self.quantized(narrow, self.qkeras.quantized_relu(self.between(3, 8), 1, negative_slope=0.25))
         of = self.layers.Activation(str(self.rng.choice(_FUNCTIONS)), name=self.name("function"))(narrow)
         return self.quantized(of, self.qkeras.quantized_bits(self.between(2, 10), 1, alpha=1))
+
+    def recurrent(self, x: Any) -> Any:
+        """A recurrent layer over two or three steps, its activations hard and its state quantized."""
+        steps = int(x.shape[1])
+        most = min(self.between(2, 3), steps)
+        if steps > most:
+            x = self.layers.Cropping1D((steps - most, 0), name=self.name("crop"))(x)
+        x = self.quantized(x, self.qkeras.quantized_bits(self.between(3, 8), 2, alpha=1))
+        kind, make, given = str(self.rng.choice(["QSimpleRNN", "QLSTM", "QGRU"])), self.qkeras.quantized_bits, {}
+        for key in ("kernel_quantizer", "recurrent_quantizer", "bias_quantizer", "state_quantizer"):
+            given[key] = make(self.between(3, 7), self.between(0, 1), alpha=1)
+        given["activation"] = self.qkeras.quantized_tanh(self.between(3, 7), symmetric=int(self.chance(0.3)))
+        if kind != "QSimpleRNN":
+            given["implementation"] = self.between(1, 2)
+            if self.chance(0.7):
+                given["recurrent_activation"] = self.qkeras.quantized_sigmoid(self.between(3, 6))
+        if kind == "QGRU":
+            given["reset_after"] = self.chance(0.5)
+        made = getattr(self.qkeras, kind)
+        y = made(self.between(1, 3), name=self.name("recurrent"), use_bias=self.chance(0.85), **given)(x)
+        return self.quantized(y, self.activation())
 
     def finish(self, x: Any) -> Any:
         return self.quantized(x, self.activation()) if self.chance(0.85) else x

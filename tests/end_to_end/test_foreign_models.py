@@ -11,7 +11,7 @@ import pytest
 
 from toolchain import pipeline
 from toolchain.errors import PreflightError
-from toolchain.model.keras_graph import build_keras, load_graph
+from toolchain.model.keras_graph import build_keras, load_graph, qkeras_objects
 from toolchain.model.loading import load_model_file
 from toolchain.model.rewriting import without_final_activation
 from toolchain.model.tensorflow import load_tensorflow
@@ -107,11 +107,25 @@ def quantized(k: Any) -> Any:
     ])  # fmt: skip
 
 
+def quantized_recurrent(k: Any) -> Any:
+    """QKeras' defaults, which are hard functions, and every quantizer that it needs."""
+    qkeras_objects()
+    from qkeras import QLSTM, QActivation, QDense, quantized_bits
+
+    bits = {f"{part}_quantizer": quantized_bits(5, 0, alpha=1) for part in ("kernel", "bias")}
+    more = {f"{part}_quantizer": quantized_bits(6, 0, alpha=1) for part in ("recurrent", "state")}
+    return k.Sequential([
+        k.Input((4, 2)), QActivation(quantized_bits(8, 2, alpha=1), name="port"), QLSTM(3, name="cell", **bits, **more),
+        QDense(1, name="out", **bits),
+    ])  # fmt: skip
+
+
 #: Who makes it, the Keras that saves it, the file's ending.
 BUILT = [
     (residual, 3, ".keras"), (classifier, 3, ".keras"), (image, 3, ".keras"), (sequence, 3, ".keras"),
     (recurrent, 3, ".keras"), (branches, 2, ""), (separable, 2, ".keras"), (nested, 3, ".keras"),
     (classifier, 2, ".h5"), (quantized, 2, ".h5"), (image, 2, ".h5"),
+    (quantized_recurrent, 2, ".h5"),
 ]  # fmt: skip
 
 
@@ -188,9 +202,10 @@ def test_softmax_and_layer_normalization_in_hardware(tmp_path: Path, io_type: st
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "version"), [(recurrent, 3), (quantized_recurrent, 2)])
+def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path, make: Any, version: int) -> None:
     """The cell's hardware word for word, the cell over the window the unrolled network: pruned, quantized, reported."""
-    _, table = write_project(tmp_path, recurrent, 3, ".keras")
+    _, table = write_project(tmp_path, make, version, ".keras")
     table["model"]["recurrent"] = "step"
     outcome = pipeline.run(pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250")))
     result = outcome.get("verify", VerifyResult)

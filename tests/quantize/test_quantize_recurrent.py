@@ -12,8 +12,9 @@ import pytest
 from toolchain.errors import UnsupportedModelError
 from toolchain.fixed_point import Words
 from toolchain.model.graph import Graph
-from toolchain.model.keras_graph import build_keras, graph_of, load_graph, output_shapes, qkeras_objects
+from toolchain.model.keras_graph import build_keras, graph_of, output_shapes, qkeras_objects
 from toolchain.model.layer_rules import check_layer
+from toolchain.model.loading import load_model_file
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.model.unrolling import check_window, with_equal_steps
 from toolchain.network import interpreter
@@ -127,7 +128,7 @@ def test_the_step_over_the_window_gives_qkeras_words(kind: str) -> None:
 def test_a_file_of_it_is_read(suffix: str, tmp_path: Path) -> None:
     model = model_of("QGRU")
     model.save(tmp_path / f"model.{suffix}")
-    assert load_graph(tmp_path / f"model.{suffix}").layers["cell"].kind == "QGRU"
+    assert load_model_file(tmp_path / f"model.{suffix}").layers["cell"].kind == "QGRU"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ _SUBPACKAGES = frozenset(
         "qlayers",
         "qnormalization",
         "qpooling",
+        "qrecurrent",
         "quantizers",
     )
 )

@@ -202,10 +202,9 @@ def test_softmax_and_layer_normalization_in_hardware(tmp_path: Path, io_type: st
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("make", "version"), [(recurrent, 3), (quantized_recurrent, 2)])
-def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path, make: Any, version: int) -> None:
+def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
     """The cell's hardware word for word, the cell over the window the unrolled network: pruned, quantized, reported."""
-    _, table = write_project(tmp_path, make, version, ".keras")
+    _, table = write_project(tmp_path, recurrent, 3, ".keras")
     table["model"]["recurrent"] = "step"
     outcome = pipeline.run(pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250")))
     result = outcome.get("verify", VerifyResult)

@@ -182,6 +182,16 @@ def test_a_target_without_an_fpga_skips_the_hardware_and_says_so(project: Path) 
     assert {entry["name"] for entry in report["skipped_stages"]} == {"hls", "csim", "verify", "estimate"}
 
 
+def test_artefacts_of_an_earlier_build_are_not_left_beside_another_ones(project: Path) -> None:
+    (folder,) = (file.parent for file in (project / "build").glob("*/model.int8.tflite"))
+    before = {path.name for path in folder.iterdir()}
+    for given, gone in (('["float32"]', {"model.int8.tflite", "model.int8.json", "test_vectors.npz"}), ("", set())):
+        done = run_toolchain("tflite", str(project), *TARGET, "--set", f"tflite.kinds={given}")
+        assert done.returncode == 0, done.stderr
+        left = {path.name for path in folder.iterdir()}
+        assert left < before - gone if gone else left == before
+
+
 def test_stages_as_commands(project: Path) -> None:
     done = run_toolchain("estimate", str(project), *TARGET, "--json")
     assert done.returncode == 0, done.stderr

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 from toolchain.errors import BitMismatchError, ExternalToolError, UnsupportedModelError
 from toolchain.pipeline.outcome import Outcome, as_json, run_stage
+from toolchain.project import TfliteKind
 from toolchain.results import (
     ArmResult,
     DataResult,
@@ -33,7 +35,7 @@ _COMPANIONS = (
     "plain_c",
     "runners",
 )
-_OF_ONE_OUTPUT = ("test_vectors.npz", "runners")
+_PUBLISHED = (*(f"model.{kind}.tflite" for kind in get_args(TfliteKind)), *_COMPANIONS)
 
 
 def tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: QuantizeResult) -> TfliteResult:
@@ -47,12 +49,13 @@ def tflite(outcome: Outcome, data: DataResult, pruned: PruneResult, quantized: Q
         return export(data, pruned, quantized, section, job)
 
     result = run_stage(outcome, "tflite", TfliteResult, depends, ("tensorflow", "flatbuffers", "numpy"), produce)
-    for name in (*(artefact.path for artefact in result.files), *_COMPANIONS):
+    assert all(artefact.path in _PUBLISHED for artefact in result.files)
+    for name in _PUBLISHED:
         made, copy = result.folder / name, outcome.request.output_folder / name
-        if made.exists() and not _same(made, copy):
+        if not made.exists():
+            remove(copy)  # an earlier model's, which must not stand beside this one's
+        elif not _same(made, copy):
             publish(made, copy)
-        elif not made.exists() and name in _OF_ONE_OUTPUT:
-            remove(copy)  # an earlier model's, which had one output
     return result
 
 

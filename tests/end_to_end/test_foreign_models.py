@@ -217,6 +217,18 @@ def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
     assert not outcome.problems
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_qkeras_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
+    _, table = write_project(tmp_path, quantized_recurrent, 2, ".keras")
+    table["model"]["recurrent"] = "step"
+    request = pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250"), until="verify")
+    result = pipeline.run(request).get("verify", VerifyResult)
+    assert result is not None
+    assert result.window is not None
+    assert result.hardware.verdict == result.model.verdict == result.window.verdict == "bit_exact"
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_a_step_is_refused_before_any_work(tmp_path: Path) -> None:
     _, table = write_project(tmp_path, sequence, 3, ".keras")

@@ -17,7 +17,7 @@ from toolchain.model.rewriting import without_final_activation
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.project import parse_project
 from toolchain.report.statements import model_statement
-from toolchain.results import ModelResult, VerifyResult
+from toolchain.results import ModelResult, TfliteResult, VerifyResult
 from toolchain.target import load_target
 
 
@@ -165,13 +165,17 @@ def test_a_foreign_model_is_built_to_its_verdict(tmp_path: Path, make: Any, vers
     graph = load_model_file(tmp_path / table["model"]["file"])
     found = np.asarray(build_keras(graph)(x, training=False), dtype=np.float64)
     assert np.abs(found - expected).max() <= 1e-6 * max(1.0, np.abs(expected).max())
-    request = pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250"), until="verify")
+    request = pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250"))
     outcome = pipeline.run(request)
     result, trained = outcome.get("verify", VerifyResult), outcome.get("train", ModelResult)
     assert result is not None
     assert trained is not None
     assert result.hardware.verdict == "bit_exact"
     assert result.model.verdict == "bit_exact"
+    artefacts = outcome.get("tflite", TfliteResult)
+    assert artefacts is not None
+    assert "float32" in {file.kind for file in artefacts.files}
+    assert not outcome.problems
     logits, left_out = without_final_activation(graph)
     assert trained.left_out == left_out
     kept = build_keras(load_graph(trained.folder / "model.keras"))
@@ -222,7 +226,7 @@ def test_a_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
 def test_a_qkeras_recurrent_layer_as_a_step_in_hardware(tmp_path: Path) -> None:
     _, table = write_project(tmp_path, quantized_recurrent, 2, ".keras")
     table["model"]["recurrent"] = "step"
-    request = pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250"), until="verify")
+    request = pipeline.Request(parse_project(table, "here"), tmp_path, load_target("alveo_u250"))
     result = pipeline.run(request).get("verify", VerifyResult)
     assert result is not None
     assert result.window is not None

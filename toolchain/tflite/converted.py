@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from toolchain.data.ports import unpack
 from toolchain.errors import BitMismatchError, UnsupportedModelError
+from toolchain.model.keras_graph import load_keras
 from toolchain.model.tensorflow import load_tensorflow, quiet_stderr
 from toolchain.results import FloatArray, Samples
 from toolchain.tflite.reader import Port, read_summary
-from toolchain.tflite.runtime import Kernels, run_tensors
+from toolchain.tflite.runtime import Kernels, kernels_for, run_tensors
 
 ConvertedKind = Literal["float32", "float16", "dynamic_range", "post_training_int8"]
 CONVERTED: tuple[ConvertedKind, ...] = get_args(ConvertedKind)
@@ -32,7 +33,8 @@ def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: P
     """
     model, calibration = load_keras_file(pruned / "model.keras"), samples.train.x[:_CALIBRATION_SAMPLES]
     path.write_bytes(convert_keras(model, calibration if kind == "post_training_int8" else None, kind))
-    found = run_on_values(path, samples.test.x, outputs=tuple(model.output_names))
+    kernels = kernels_for(path)
+    found = run_on_values(path, samples.test.x, kernels, tuple(model.output_names))
     expected = np.load(pruned / "predictions.npy", allow_pickle=False)
     largest = float(np.abs(found - expected).max(initial=0.0))
     allowed = _TOLERANCE.get(kind, np.inf) * max(float(np.abs(expected).max(initial=0.0)), 1.0)
@@ -42,7 +44,8 @@ def write_converted(kind: ConvertedKind, pruned: Path, samples: Samples, path: P
             allowed=f"at most {allowed:.3g}: weights of the file's precision, float32 sums in another order",
         )  # fmt: skip
     bound = "" if kind in _TOLERANCE else " (made by post-training quantization: measured, no bound holds)"
-    return found, f"pruned Keras model on {len(found)} test samples: largest difference {largest:.3g}{bound}"
+    by = "" if kernels == "reference" else " (default kernels)"
+    return found, f"pruned Keras model on {len(found)} test samples: largest difference {largest:.3g}{by}{bound}"
 
 
 def run_on_values(
@@ -93,9 +96,9 @@ def convert_keras_file(
 
 
 def load_keras_file(path: Path) -> Any:
-    """The tf_keras model in ``path``. Raises UnsupportedModelError when it cannot be loaded."""
+    """The tf_keras or QKeras model in ``path``. Raises UnsupportedModelError when it cannot be loaded."""
     try:
-        return load_tensorflow().keras.models.load_model(path, compile=False)
+        return load_keras(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UnsupportedModelError(f"cannot be loaded: {str(error)[:300]}", where=str(path)) from None
 

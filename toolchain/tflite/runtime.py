@@ -25,6 +25,18 @@ def run_file(path: Path, inputs: NDArray[Any], kernels: Kernels = "reference") -
     return run_tensors(path, (inputs,), (), kernels)[0][0]
 
 
+def kernels_for(path: Path) -> Kernels:
+    """``reference`` where TensorFlow's set of reference kernels has every operator of the file, else ``default``.
+
+    That set has no ROUND (QKeras' quantizers) and no ELU, among others.
+    """
+    try:
+        _open(path, "reference", False)
+    except UnsupportedModelError:
+        return "default"
+    return "reference"
+
+
 def run_tensors(
     path: Path, inputs: tuple[NDArray[Any], ...], names: tuple[str, ...], kernels: Kernels = "reference"
 ) -> tuple[tuple[NDArray[Any], ...], dict[str, NDArray[Any]]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import run_toolchain
+from port_cases import WAYS_OF_PRUNING, project_table, run
 
 from toolchain import pipeline
 from toolchain.data.ports import by_port
@@ -17,13 +18,12 @@ from toolchain.errors import PreflightError, UnsupportedModelError
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import interpreter, storage
 from toolchain.network.words import read_formats, read_words
-from toolchain.project import parse_project
 from toolchain.results import DataResult, ModelResult, PruneResult, QuantizeResult, TfliteResult, VerifyResult
 from toolchain.sweep.design import bit_true
-from toolchain.target import load_target
 from toolchain.tflite.converted import run_on_values
 
 SAMPLES, TRAIN = 200, 150
+PARTS = {"train": slice(TRAIN), "test": slice(TRAIN, None)}
 
 
 def model() -> Any:
@@ -49,18 +49,7 @@ def project(folder: Path, made: Any = None, **sections: Any) -> dict[str, Any]:
     y = x["window"][:, :, 0].sum(axis=1) + x["book"][:, 1]
     named = {f"x_{part}.{name}": values[rows] for name, values in x.items() for part, rows in PARTS.items()}
     np.savez(folder / "data.npz", y_train=y[:TRAIN], y_test=y[TRAIN:], **named)
-    return {
-        "name": "two", "data": {"source": "npz", "path": "data.npz", "task": "regression"}, "train": {"epochs": 0},
-        "model": {"file": "model.keras"}, "prune": {"epochs": 2, "frequency": 1, "final_sparsity": 0.3},
-        "quantize": {"epochs": 1, "activation_integer_bits": 4}, **sections,
-    }  # fmt: skip
-
-
-PARTS = {"train": slice(TRAIN), "test": slice(TRAIN, None)}
-
-
-def run(table: dict[str, Any], folder: Path, until: str = "report") -> pipeline.Outcome:
-    return pipeline.run(pipeline.Request(parse_project(table, "here"), folder, load_target("alveo_u250"), until=until))
+    return project_table(**sections)
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +145,8 @@ def test_the_page_the_sweep_and_the_estimate_know_both_inputs(built: tuple[Any, 
 @pytest.mark.parametrize(
     "prune",
     [
-        {"strategy": "iterative", "epochs": 4, "final_sparsity": 0.4},
-        {"strategy": "one_shot", "weight_criterion": "taylor", "epochs": 4, "final_sparsity": 0.4, "distillation": 0.5},
+        *WAYS_OF_PRUNING,
         {"frequency": 1, "structured_sparsity": 0.3, "criterion": "activation", "epochs": 4, "final_sparsity": 0.3},
-        {"frequency": 1, "structured_sparsity": 0.3, "criterion": "taylor", "epochs": 4, "final_sparsity": 0.3},
     ],
 )
 def test_every_way_of_pruning_feeds_both_inputs(tmp_path: Path, prune: dict[str, Any]) -> None:

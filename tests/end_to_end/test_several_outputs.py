@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import run_toolchain
+from output_cases import SAMPLES, TRAIN, classes, inputs, model, project, save, targets
+from port_cases import WAYS_OF_PRUNING, found, run
 
 from toolchain import pipeline
 from toolchain.data.samples import load
-from toolchain.errors import PreflightError, UnsupportedModelError
 from toolchain.model.tensorflow import load_tensorflow
 from toolchain.network import interpreter, storage
 from toolchain.network.words import read_formats, read_words
-from toolchain.project import parse_project
-from toolchain.project_template import render
 from toolchain.results import (
     CsimResult,
     DataResult,
@@ -30,70 +28,7 @@ from toolchain.results import (
     VerifyResult,
 )
 from toolchain.study.outputs import integer_outputs
-from toolchain.study.walk_forward import Plan, walk
 from toolchain.sweep.design import bit_true
-from toolchain.target import load_target
-
-SAMPLES, TRAIN = 250, 200
-PARTS = {"train": slice(TRAIN), "test": slice(TRAIN, None)}
-
-
-def model(price: int = 2, softmax: bool = False) -> Any:
-    """One trunk, two heads; the outputs do not stand in the order of their names."""
-    load_tensorflow()
-    import keras
-
-    keras.utils.set_random_seed(3)
-    x = keras.Input((6, 2), name="window")
-    trunk = keras.layers.Conv1D(4, 3, activation="relu", name="conv")(x)
-    trunk = keras.layers.Dense(8, activation="relu", name="trunk")(keras.layers.Flatten(name="flat")(trunk))
-    side = keras.layers.Dense(5, activation="relu", name="side")(trunk)
-    first = keras.layers.Dense(price, activation="softmax" if softmax else None, name="price")(trunk)
-    second = keras.layers.Dense(1, activation="sigmoid" if softmax else None, name="depth")(side)
-    return keras.Model(x, [first, second])
-
-
-def inputs() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(SAMPLES, 6, 2))
-
-
-def targets() -> dict[str, np.ndarray]:
-    x = inputs()
-    return {"price": np.stack([x[:, :, 0].sum(axis=1), x[:, 0, 1]], axis=1), "depth": x[:, :3, 1].sum(axis=1)}
-
-
-def classes() -> dict[str, np.ndarray]:
-    x = inputs()
-    return {"price": np.digitize(x[:, :, 0].sum(axis=1), [-1, 1]), "depth": (x[:, :3, 1].sum(axis=1) > 0).astype(int)}
-
-
-def save(folder: Path, y: dict[str, np.ndarray]) -> None:
-    named = {f"y_{part}.{name}": values[rows] for name, values in y.items() for part, rows in PARTS.items()}
-    np.savez(folder / "data.npz", x_train=inputs()[:TRAIN], x_test=inputs()[TRAIN:], **named)
-
-
-def project(folder: Path, made: Any = None, **sections: Any) -> dict[str, Any]:
-    (made or model()).save(folder / "model.keras")
-    save(folder, targets())
-    return {
-        "name": "two", "data": {"source": "npz", "path": "data.npz", "task": "regression"}, "train": {"epochs": 0},
-        "model": {"file": "model.keras"}, "prune": {"epochs": 2, "frequency": 1, "final_sparsity": 0.3},
-        "quantize": {"epochs": 1, "activation_integer_bits": 4}, **sections,
-    }  # fmt: skip
-
-
-def request(table: dict[str, Any], folder: Path, until: str = "report") -> pipeline.Request:
-    return pipeline.Request(parse_project(table, "here"), folder, load_target("alveo_u250"), until=until)
-
-
-def run(table: dict[str, Any], folder: Path, until: str = "report") -> pipeline.Outcome:
-    return pipeline.run(request(table, folder, until))
-
-
-def found(outcome: pipeline.Outcome, name: str, kind: Any) -> Any:
-    result = outcome.get(name, kind)
-    assert result is not None, name
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -223,14 +158,7 @@ def test_a_broken_word_of_the_second_output_is_caught_and_its_port_named(built: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "prune",
-    [
-        {"strategy": "iterative", "epochs": 4, "final_sparsity": 0.4},
-        {"strategy": "one_shot", "weight_criterion": "taylor", "epochs": 4, "final_sparsity": 0.4, "distillation": 0.5},
-        {"frequency": 1, "structured_sparsity": 0.3, "criterion": "taylor", "epochs": 4, "final_sparsity": 0.3},
-    ],
-)
+@pytest.mark.parametrize("prune", WAYS_OF_PRUNING)
 def test_every_way_of_pruning_classifies_at_both_outputs(tmp_path: Path, prune: dict[str, Any]) -> None:
     """A softmax of three classes and a sigmoid, both left out: each output has its own loss, metric and classes."""
     table = project(
@@ -274,86 +202,3 @@ def test_an_output_that_another_layer_reads_is_a_port_of_its_own(tmp_path: Path)
     verdict = found(outcome, "verify", VerifyResult)
     assert (verdict.hardware.verdict, verdict.model.verdict) == ("bit_exact", "bit_exact")
     assert {"result_0", "result_1"} <= set(verdict.hardware.layer_words)
-
-
-def test_names_that_differ_are_refused_before_any_work(tmp_path: Path) -> None:
-    table = project(tmp_path)
-    y = targets()
-    for given, text, code in (
-        ({"price": y["price"]}, "the data have nothing for output 'depth'; they have price", 3),
-        ({**y, "more": y["depth"]}, "the model has no output 'more'", 3),
-    ):
-        save(tmp_path, given)
-        with pytest.raises(PreflightError) as caught:
-            run(table, tmp_path)
-        assert text in caught.value.text()
-        assert caught.value.exit_code == code
-    np.savez(tmp_path / "data.npz", **{f"{letter}_{part}": np.zeros((5, 2)) for letter in "xy" for part in PARTS})
-    with pytest.raises(PreflightError, match=r"the model has 2 outputs \(depth, price\), the data have one"):
-        run(table, tmp_path)
-    np.savez(tmp_path / "data.npz", x_train=inputs(), x_test=inputs(), **{"y_train.price": y["price"]})
-    with pytest.raises(PreflightError, match="has no array 'y_test'"):
-        run(table, tmp_path)
-    assert not (tmp_path / "build" / ".stages").exists()
-
-
-def test_a_wrong_shape_is_refused_before_training_naming_the_output(tmp_path: Path) -> None:
-    table = project(tmp_path)
-    save(tmp_path, {**targets(), "price": inputs()[:, :3, 0]})
-    with pytest.raises(UnsupportedModelError, match=r"output 'price': gives outputs of shape \(2,\), the data's"):
-        run(table, tmp_path)
-
-
-def test_what_is_made_for_one_output_is_refused_before_any_work(tmp_path: Path) -> None:
-    table = project(tmp_path, model(3, softmax=True))
-    for changed, text in (
-        ({"quantize": {"final_softmax": True}}, "[quantize] final_softmax is made for one output"),
-        ({"tflite": {"verify": True}}, "[tflite] verify is made for one output"),
-    ):
-        with pytest.raises(PreflightError) as caught:
-            run({**table, **changed}, tmp_path)
-        assert text in caught.value.text()
-        assert caught.value.exit_code == 3
-    with pytest.raises(UnsupportedModelError, match=r"--verify: is made for one output, the model has 2 \(depth,"):
-        pipeline.run(replace(request(table, tmp_path), verify_on_arm=True))
-    (tmp_path / "project.toml").write_text(render(table))
-    with pytest.raises(UnsupportedModelError, match="toolchain study: is made for one output"):
-        walk(Plan(tmp_path / "project.toml"), print)
-    assert not (tmp_path / "build" / ".stages").exists()
-
-
-def test_two_outputs_of_one_layer_are_refused_before_any_work(tmp_path: Path) -> None:
-    load_tensorflow()
-    import keras
-
-    one, two, head = keras.Input((4,), name="a"), keras.Input((4,), name="b"), keras.layers.Dense(1, name="head")
-    table = project(tmp_path, keras.Model([one, two], [head(one), head(two)]))
-    with pytest.raises(PreflightError, match="2 outputs are of layer 'head'") as caught:
-        run(table, tmp_path)
-    assert caught.value.exit_code == 3
-
-
-def test_init_writes_the_project_of_named_arrays_and_of_a_tables_columns(tmp_path: Path) -> None:
-    project(tmp_path)
-    command = ["init", "--folder", str(tmp_path / "made"), "--model", str(tmp_path / "model.keras")]
-    done = run_toolchain(*command, "named", "--data", str(tmp_path / "data.npz"))
-    assert done.returncode == 0, done.stderr
-    checked = run_toolchain("check", str(tmp_path / "made" / "named"))
-    assert checked.returncode == 0, checked.stderr
-    rows = "\n".join(",".join(str(place % 7 + column) for column in range(4)) for place in range(30))
-    (tmp_path / "table.csv").write_text(f"a,b,c,y\n{rows}\n")
-    data = ["--data", str(tmp_path / "table.csv")]
-    done = run_toolchain(*command, "table", *data, "--output", "price=b,c", "--output", "depth=y")
-    assert done.returncode == 0, done.stderr
-    text = (tmp_path / "made" / "table" / "project.toml").read_text()
-    assert '[data.outputs]\nprice = ["b", "c"]\ndepth = ["y"]\n' in text
-    for more, code, words in (
-        (["--predict", "y"], 3, "the model has 2 outputs (depth, price), the data have one"),
-        (["--output", "price=b,c"], 3, "the data have nothing for output 'depth'"),
-        (["--output", "price"], 2, "NAME=COLUMN,COLUMN"),
-        (["--output", "price=b", "--predict", "y"], 2, "one of the two"),
-    ):
-        done = run_toolchain(*command, "refused", *data, *more)
-        assert done.returncode == code
-        assert words in done.stderr
-        assert not (tmp_path / "made" / "refused").exists()

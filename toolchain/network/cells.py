@@ -1,8 +1,8 @@
 """The recurrent cells, each said once: the sums, functions, products and differences of one step.
 
-What a value is, a ``Maker`` knows: a tensor of a Keras graph (``model/unrolling.py``) or a node of an integer network
-(``recurrent.py``). Gates stand in Keras' order. Without a state (an empty tuple: all zero) the sums are of the input
-alone, and what would be multiplied by zero is left out.
+What a value is, a ``Maker`` knows: a tensor of a Keras graph (``model/recurrent_steps.py``) or a node of an integer
+network (``recurrent.py``). Gates stand in Keras' order. Without a state (an empty tuple: all zero) the sums are of the
+input alone, and what would be multiplied by zero is left out.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from toolchain.network.nodes import FixedPointNetwork
 from toolchain.project import CsimSection, HlsLayer, HlsSection
 
 PARALLEL, STREAM = HlsSection(), HlsSection(backend="vivado", io_type="io_stream", strategy="resource")
+LIBRARY = "firmware/nnet_utils/nnet_bench.h"
 
 
 def check_exact(network: FixedPointNetwork, folder: Path, section: HlsSection) -> Run:
@@ -225,7 +226,7 @@ def test_the_header_is_compiled_behind_the_first_program_for_the_next(tmp_path: 
     build_bench(run.hls.folder, TOP, "O0", cache)
     wait_for_headers()
     (header,) = cache.glob("header-*/content.gch")
-    assert {file.name for file in header.parent.iterdir()} == {"content", "content.gch", "sha256.json"}
+    assert {file.name for file in header.parent.iterdir()} == {"bench.o", "content", "content.gch", "sha256.json"}
     stamp = header.stat().st_mtime_ns
     run.edit(f"firmware/{TOP}.cpp", lambda text: text + "// changed\n")
     build_bench(run.hls.folder, TOP, "O0", cache)
@@ -263,17 +264,17 @@ def test_source_that_does_not_compile_shows_the_error_and_the_changed_file(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("file", "old", "new", "message"),
     [
-        ("    for (size_t s = 0;", "    return 3;\n    for (size_t s = 0;", "exit 3"),
-        ('std::fprintf(complete, "%lu', 'std::fprintf(complete, "1%lu', "no end mark"),
-        ('layer<conv_t>("conv", "conv"', 'layer<conv_t>("other", "conv"', "traces no conv"),
+        (LIBRARY, "    for (size_t s = 0;", "    return 3;\n    for (size_t s = 0;", "exit 3"),
+        (LIBRARY, 'std::fprintf(complete, "%lu', 'std::fprintf(complete, "1%lu', "no end mark"),
+        (f"{TOP}_test.cpp", 'recorded<conv_t>("conv", "conv"', 'recorded<conv_t>("other", "conv"', "traces no conv"),
     ],
 )
-def test_a_run_that_is_not_whole_is_no_result(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_run_that_is_not_whole_is_no_result(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
     run = Run(conv_network(), tmp_path, PARALLEL)
     run.write()
-    run.edit(f"{TOP}_test.cpp", lambda text: text.replace(old, new, 1))
+    run.edit(file, lambda text: text.replace(old, new, 1))
     with pytest.raises(BitMismatchError, match=message):
         run.simulate()
 

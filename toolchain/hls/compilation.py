@@ -1,28 +1,31 @@
-"""The test bench compiled with g++: two translation units at once, a precompiled header, and a cache by content.
+"""The test bench compiled with g++: translation units on every core, a precompiled header, and a cache by content.
 
-Where the cache has no precompiled header yet, the units are compiled without one, which is sooner done, and the header
-is made behind the program for the next one.
+Where the cache has no precompiled header yet, design and bench are compiled without one, which is sooner done, and the
+header is made behind the program for the next one, with what is the same in every test bench.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.errors import ExternalToolError
+from toolchain.hls.compile_cache import cached, key_of, stored
 from toolchain.hls.quick import QUICK_WORDS
-from toolchain.workspace import file_digest, manifest, remove
+from toolchain.hls.units import layer_units
+from toolchain.workspace import manifest, remove
 
 COMPILE_SECONDS = 1800
-#: Programs and precompiled headers kept; the oldest go first.
-KEPT = 40
+#: As many translation units at once, and parts of the design.
+_CORES = max(2, min(8, os.cpu_count() or 2))
+_BENCH_FILES = ("firmware/nnet_utils/nnet_bench.h", "firmware/nnet_utils/nnet_words.h")
+_BENCH_LIBRARY = "bench.o"
 #: What every translation unit of a project begins with, in the language level of the vendor's own C-simulation.
 _STANDARD = "-std=c++11"
 _PRELUDE = "\n".join(
@@ -91,35 +94,82 @@ def build_bench(
     flags = [f"-{optimization}", _STANDARD, "-w", "-pipe", "-I", "firmware/ap_types"]
     sources = {name: digest for name, digest in manifest(project).items() if not name.startswith("tb_data/")}
     own = [*flags, QUICK_WORDS] if unchanged else flags
-    key = _key("bench", compiler, own, top, sources)
+    key = key_of("bench", compiler.path, compiler.version, own, top, sources)
 
     def compile_in(work: Path) -> None:
-        header = _Header(project, flags, compiler)
-        ready = _stored(cache / header.key)
-        prelude = cache / header.key / "content" if ready else work / "prelude.h"
-        if not ready:
-            prelude.write_text(_PRELUDE + "\n")
-        units = {"design.o": f"firmware/{top}.cpp", "bench.o": f"{top}_test.cpp"}
-
-        def compile_unit(name: str) -> None:
-            compiler.call([*own, "-include", str(prelude), "-c", units[name], "-o", str(work / name)], project)
-
-        with ThreadPoolExecutor(len(units)) as pool:
-            list(pool.map(compile_unit, units))
-        compiler.call([*(str(work / name) for name in units), "-o", str(work / "content")], work)
+        header = _Header(project, flags, compiler, _BENCH_FILES)
+        ready = stored(cache / header.key)
+        job = _Job(compiler, project, top, own, work)
+        if not (ready and unchanged and job.in_layers(cache / header.key)):
+            job.whole(cache / header.key if ready else None)
         for file in work.iterdir():
             if file.name != "content":
                 file.unlink()
         if not ready:
             header.make_later(cache)
 
-    return _cached(cache, key, compile_in) / "content", compiler
+    return cached(cache, key, compile_in) / "content", compiler
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One program to compile with ``flags``: ``content`` in the folder ``work``."""
+
+    compiler: Compiler
+    project: Path
+    top: str
+    flags: list[str]
+    work: Path
+
+    def whole(self, header: Path | None) -> None:
+        """The design and the bench, a translation unit each; with the precompiled header in ``header``, if any."""
+        prelude = (header or self.work) / "content"
+        if header is None:
+            prelude = self.work / "prelude.h"
+            prelude.write_text(_PRELUDE + "\n")
+        include = ["-include", str(prelude)]
+        self._compile([(f"firmware/{self.top}.cpp", include), (f"{self.top}_test.cpp", include)])
+
+    def in_layers(self, header: Path) -> bool:
+        """Layers and design as units of their own, the bench with its compiled library; whether g++ took that."""
+        units = layer_units(self.project, self.top, _CORES)
+        if not units.layers:
+            return False
+        include = ["-I", ".", "-include", str(header / "content")]
+        (self.work / "declarations.h").write_text(units.declarations)
+        sources = []
+        for number, text in enumerate(units.layers):
+            file = self.work / f"layers{number}.cpp"
+            file.write_text(text)
+            sources.append((str(file), include))
+        sources.append((f"firmware/{self.top}.cpp", [*include, "-include", str(self.work / "declarations.h")]))
+        sources.append((f"{self.top}_test.cpp", [*include, "-DBENCH_COMPILED"]))
+        # Constants that parameters.h defines stand in each unit of a design, from the same text.
+        link = [str(header / _BENCH_LIBRARY), "-Wl,-z,muldefs"]
+        try:
+            self._compile(sources, link)
+        except ExternalToolError:
+            return False  # compiled whole it says what is wrong, if anything is
+        return True
+
+    def _compile(self, sources: list[tuple[str, list[str]]], link: Sequence[str] = ()) -> None:
+        """Every source with options of its own, as many at once as there are cores, linked with ``link``."""
+
+        def compile_unit(number: int) -> str:
+            source, options = sources[number]
+            output = str(self.work / f"unit{number}.o")
+            self.compiler.call([*self.flags, *options, "-c", source, "-o", output], self.project)
+            return output
+
+        with ThreadPoolExecutor(_CORES) as pool:
+            compiled = list(pool.map(compile_unit, range(len(sources))))
+        self.compiler.call([*compiled, *link, "-o", str(self.work / "content")], self.work)
 
 
 def precompiled_header(project: Path, flags: list[str], compiler: Compiler, cache: Path) -> Path:
     """A header to include first; g++ takes the compiled one beside it when that fits, and the text when not."""
     header = _Header(project, flags, compiler)
-    return _cached(cache, header.key, header.compile_in) / "content"
+    return cached(cache, header.key, header.compile_in) / "content"
 
 
 def wait_for_headers() -> None:
@@ -134,14 +184,18 @@ _LATER = ThreadPoolExecutor(1, thread_name_prefix="header")
 
 
 class _Header:
-    """The prelude of ``project`` precompiled: its key, and a copy of all it is made from, which nobody changes."""
+    """The prelude of ``project`` precompiled: its key, and a copy of all it is made from, which nobody changes.
 
-    def __init__(self, project: Path, flags: list[str], compiler: Compiler) -> None:
-        self.flags, self.compiler = flags, compiler
+    With the files ``bench``, the first one is compiled beside it: what is the same in every test bench.
+    """
+
+    def __init__(self, project: Path, flags: list[str], compiler: Compiler, bench: tuple[str, ...] = ()) -> None:
+        self.flags, self.compiler, self.bench = flags, compiler, bench
         types = sorted(file for file in (project / "firmware" / "ap_types").rglob("*") if file.is_file())
+        types += [project / name for name in bench]
         self.files = {file.relative_to(project): file.read_bytes() for file in types}
         digests = {str(name): hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
-        self.key = _key("header", compiler, flags, _PRELUDE, digests)
+        self.key = key_of("header", compiler.path, compiler.version, flags, _PRELUDE, digests)
 
     def compile_in(self, work: Path) -> None:
         """Write the header as ``content`` and what g++ makes of it as ``content.gch``."""
@@ -151,74 +205,13 @@ class _Header:
         (work / "content").write_text(_PRELUDE + "\n")
         output = str(work / "content.gch")
         self.compiler.call([*self.flags, "-x", "c++-header", str(work / "content"), "-o", output], work)
+        if self.bench:
+            options = [*self.flags, "-include", str(work / "content"), "-x", "c++", "-c", self.bench[0]]
+            self.compiler.call([*options, "-o", str(work / _BENCH_LIBRARY)], work)
         remove(work / "firmware")
 
     def make_later(self, cache: Path) -> None:
         """Compile it in a thread of its own. Whether that succeeds matters to the speed of later programs alone."""
         place = cache / self.key
         if place not in _JOBS or _JOBS[place].done():
-            _JOBS[place] = _LATER.submit(_cached, cache, self.key, self.compile_in)
-
-
-def _key(kind: str, compiler: Compiler, flags: list[str], name: str, sources: dict[str, str]) -> str:
-    text = json.dumps([kind, compiler.path, compiler.version, flags, name, sources], sort_keys=True)
-    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
-
-
-def _cached(cache: Path, key: str, produce: Callable[[Path], None]) -> Path:
-    """The folder ``cache/key``: made in a fresh folder and renamed when whole; its checksums must hold to be used."""
-    folder = cache / key
-    sums = folder / "sha256.json"
-    if _stored(folder):
-        return folder
-    remove(folder)
-    work = cache / f".{key}.{os.getpid()}"
-    remove(work)
-    work.mkdir(parents=True)
-    try:
-        produce(work)
-        contents = {file.name: file_digest(file) for file in work.iterdir()}
-        (work / sums.name).write_text(json.dumps(contents))
-        try:
-            work.rename(folder)
-        except OSError:
-            if _read_sums(sums) is None:  # otherwise another process made the same one in the meantime
-                raise
-    finally:
-        remove(work)
-    _forget_oldest(cache)
-    return folder
-
-
-def _stored(folder: Path) -> bool:
-    """Whether ``folder`` of the cache is there and whole; then it was used now."""
-    expected = _read_sums(folder / "sha256.json")
-    if not expected or any(_digest(folder / name) != digest for name, digest in expected.items()):
-        return False
-    os.utime(folder)
-    return True
-
-
-def _read_sums(file: Path) -> dict[str, str] | None:
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _digest(file: Path) -> str:
-    return file_digest(file) if file.is_file() else ""
-
-
-def _forget_oldest(cache: Path) -> None:
-    folders = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-    for folder in sorted(folders, key=_last_use)[:-KEPT]:
-        shutil.rmtree(folder, ignore_errors=True)  # another process may be at it too
-
-
-def _last_use(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except FileNotFoundError:  # another process has just removed it
-        return 0.0
+            _JOBS[place] = _LATER.submit(cached, cache, self.key, self.compile_in)

@@ -8,6 +8,7 @@
 #define NNET_WORDS_H_
 
 #include "ap_fixed.h"
+#include "hls_stream.h"
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +20,25 @@ template <class T> const T &value_of(const T &x) { return x; }
 
 template <class T> void set_value(T &x, double value) { x = value; }
 
-#ifdef QUICK_WORDS
+// A double holds 53 bits: wider layers are refused when the project is written. The value is on the type's grid, whose
+// fineness is a power of two: their product is exact.
+inline long long word_on_grid(double value, double fineness) {
+    const double scaled = value * fineness;
+    const long long word = (long long)scaled;
+    if ((double)word != scaled) {
+        std::fprintf(stderr, "a value is not on its type's grid\n");
+        std::exit(2);
+    }
+    return word;
+}
+
+#ifndef QUICK_WORDS
+
+template <class T> void put_word(T &x, long long word) { x.range(T::width - 1, 0) = word; }
+
+template <class T> long long word_of(const T &x) { return word_on_grid((double)x, std::ldexp(1.0, T::width - T::iwidth)); }
+
+#else
 
 template <class T> void set_word(T &x, double word) {
     x.V = (long long)word;
@@ -48,6 +67,40 @@ typename std::enable_if<(W < 54 && O != AP_SAT_SYM && O != AP_WRAP_SM)>::type se
 template <int W, int I, ap_q_mode Q, ap_o_mode O, int N>
 typename std::enable_if<(W < 54 && O != AP_SAT_SYM && O != AP_WRAP_SM)>::type set_value(ap_ufixed<W, I, Q, O, N> &x, double value) {
     set_word(x, value * std::ldexp(1.0, W - I));
+}
+
+template <class T> void put_word(T &x, long long word) {
+    x.V = word;
+    if (x.V.to_int64() != word) {
+        std::fprintf(stderr, "an input is no word of its port's type\n");
+        std::exit(2);
+    }
+}
+
+template <class T> typename std::enable_if<(T::width < 54), long long>::type word_of(const T &x) { return x.V.to_int64(); }
+
+template <class T> typename std::enable_if<(T::width >= 54), long long>::type word_of(const T &x) {
+    return word_on_grid((double)x, std::ldexp(1.0, T::width - T::iwidth));
+}
+
+// The test bench's place for the words of a layer; NULL when nobody asks for them.
+long long *trace_words(const char *layer_name);
+
+// In place of those of nnet_helpers.h.
+template <class T> void save_layer_output(T *data, const char *layer_name, size_t layer_size) {
+    if (long long *words = trace_words(layer_name))
+        for (size_t i = 0; i < layer_size; i++)
+            words[i] = word_of(data[i]);
+}
+
+template <class T> void save_layer_output(hls::stream<T> &data, const char *layer_name, size_t layer_size) {
+    long long *words = trace_words(layer_name);
+    for (size_t i = 0; words && i < layer_size / T::size; i++) {
+        T pack = data.read();
+        for (size_t j = 0; j < T::size; j++)
+            *words++ = word_of(pack[j]);
+        data.write(pack);
+    }
 }
 
 #endif

@@ -29,6 +29,11 @@ static const struct {name}_filling {{
 """
 _ARRAY = re.compile(r"^(?P<type>\w+_t) (?P<name>\w+)\[(?P<size>\d+)\] = \{(?P<numbers>[^}]*)\};\n", re.MULTILINE)
 _INCLUDE = '#ifndef __SYNTHESIS__\n#include "nnet_words.h"\n#endif\n'
+_OWN_HEADERS = ("nnet_words.h", "nnet_bench.h")
+#: In ``nnet_helpers.h``: the two functions that trace a layer.
+_TRACING = re.compile(
+    r"(?:^template <class data_T> void save_layer_output\([^{]*\{\n.*?^\}\n\n?){2}", re.MULTILINE | re.DOTALL
+)
 #: In ``nnet_helpers.h``: values that are traced.
 _TRACED = re.compile(r"\b(save_T|float)\(((?:data|ctype)\[\w+\])\)")
 
@@ -49,7 +54,9 @@ def make_quick(folder: Path) -> None:
     helpers = library / "nnet_helpers.h"
     text, count = _TRACED.subn(r"\1(value_of(\2))", helpers.read_text())
     head, mark, rest = text.partition("namespace nnet {\n")
-    if count != 4 or not mark:
+    rest, replaced = _TRACING.subn(r"#ifndef QUICK_WORDS // else in nnet_words.h\n\g<0>#endif\n", rest)
+    if count != 4 or not mark or replaced != 1:
         raise ExternalToolError("holds no traces as hls4ml 1.3.0 writes them", where=str(helpers))
     helpers.write_text(f"{head}{_INCLUDE}\n{mark}{rest}")
-    shutil.copyfile(Path(__file__).with_name("nnet_words.h"), library / "nnet_words.h")
+    for name in _OWN_HEADERS:
+        shutil.copyfile(Path(__file__).with_name(name), library / name)

@@ -20,7 +20,7 @@ from toolchain.network.words import input_rows, write_words
 
 _INCLUDE = re.compile(r'^#include "(?:nnet_utils/)?(nnet_\w+\.h)"\s*$', re.MULTILINE)
 _GUARD = re.compile(r"^#ifndef (\w+_H_?)\s*$", re.MULTILINE)
-_TRACE = re.compile(r"^namespace nnet \{\n.*?^\} // namespace nnet\n", re.MULTILINE | re.DOTALL)
+_BENCH = "nnet_bench.h"
 RUN_SECONDS = 600
 #: A quarter of g++'s time went into collecting garbage and landing pads of exceptions that nothing throws.
 _QUICK = ["-fno-exceptions", "--param", "ggc-min-heapsize=600000"]
@@ -78,36 +78,23 @@ def compile_each(
 
 def _source(projects: list[Path], top: str) -> str:
     benches = [_bench(project, top) for project in projects]
-    if any(bench.prologue != benches[0].prologue for bench in benches):
-        raise ExternalToolError("the test benches of these projects differ before main", where=str(projects[0]))
     headers = sorted({name for project in projects for name in _headers(project)})
     lines = [f'#include "nnet_utils/{name}"' for name in headers]
-    lines += [benches[0].trace, benches[0].prologue]
     for number, (project, bench) in enumerate(zip(projects, benches, strict=True)):
         lines += [f"#undef {guard}" for guard in sorted(_guards(project, top))]
         lines += [f"namespace project{number} {{", "namespace nnet { using namespace ::nnet; }"]
-        lines += [f'#include "{project}/firmware/{top}.cpp"', bench.main, "}"]
+        lines += [f'#include "{project}/firmware/{top}.cpp"', bench, "}"]
     lines += ["int main(int argc, char **argv) {", "    switch (std::atoi(argv[1])) {"]
     lines += [f"    case {n}: return project{n}::run_bench(argc - 1, argv + 1);" for n in range(len(projects))]
     return "\n".join([*lines, "    }", "    return 2;", "}", ""])
 
 
-@dataclass(frozen=True)
-class _Bench:
-    trace: str
-    prologue: str
-    main: str
-
-
-def _bench(project: Path, top: str) -> _Bench:
+def _bench(project: Path, top: str) -> str:
+    """The test bench without what it includes, and ``main`` under another name."""
     text = (project / f"{top}_test.cpp").read_text()
-    trace = _TRACE.search(text)
-    before, marker, main = text.partition("int main(")
-    if trace is None or not marker:
+    if text.count("\nint main(") != 1 or f'"nnet_utils/{_BENCH}"' not in text.replace("firmware/", ""):
         raise ExternalToolError("is not a test bench of this version", where=str(project / f"{top}_test.cpp"))
-    prologue = before.replace(trace[0], "")
-    prologue = re.sub(r"^(#include|//).*\n", "", prologue, flags=re.MULTILINE)
-    return _Bench(trace[0], prologue, "int run_bench(" + main)
+    return re.sub(r"^(#include|//).*\n", "", text, flags=re.MULTILINE).replace("\nint main(", "\nint run_bench(")
 
 
 def _headers(project: Path) -> set[str]:
@@ -115,7 +102,7 @@ def _headers(project: Path) -> set[str]:
     firmware = project / "firmware"
     sources = ("defines.h", "parameters.h", "nnet_utils/nnet_code_gen.h")
     text = "".join((firmware / name).read_text() for name in sources)
-    return {*_INCLUDE.findall(text), "nnet_helpers.h"} - {"nnet_code_gen.h"}
+    return {*_INCLUDE.findall(text), "nnet_helpers.h", _BENCH} - {"nnet_code_gen.h"}
 
 
 def _guards(project: Path, top: str) -> set[str]:

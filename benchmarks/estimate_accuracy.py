@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from project_reports import project_reports
 from published_reports import Reader, Report, observations
 
 from toolchain.estimate.calibration import SynthesizedDesign, fit_rows, rows_of
@@ -124,9 +125,9 @@ def fold(report: Report) -> int:
     return zlib.crc32(str(report.row.model).encode()) % FOLDS
 
 
-def everything(folder: Path) -> pd.DataFrame:
+def everything(folder: Path, more: list[Report]) -> pd.DataFrame:
     reader = Reader(folder)
-    reports, later = list(reader.reports("csynth")), list(reader.reports("logic_synthesis"))
+    reports, later = [*reader.reports("csynth"), *more], list(reader.reports("logic_synthesis"))
     fits = Calibrator(reports, later)
     rows: list[tuple[object, ...]] = []
     for source in sorted({report.group for report in reports}):
@@ -240,16 +241,18 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--projects", type=Path, help="synthesized hls4ml projects: FOLDER/SOURCE/…")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
+    more = list(project_reports(given.projects)) if given.projects else []
     if given.write:
         reader = Reader(given.folder)
-        fits = Calibrator(list(reader.reports("csynth")), list(reader.reports("logic_synthesis")))
+        fits = Calibrator([*reader.reports("csynth"), *more], list(reader.reports("logic_synthesis")))
         found = with_intervals(fits.fitted(fits.all, True), fits.deviations(frozenset()))
         shipped = Path(__file__).parents[1] / "toolchain" / "estimate" / "coefficients.json"
         shipped.write_text(found.to_json())
     else:
-        scores = everything(given.folder)
+        scores = everything(given.folder, more)
         print(table(scores))
         print(coverage(scores))
         print(speed())

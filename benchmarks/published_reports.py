@@ -15,6 +15,7 @@ import pandas as pd
 from toolchain.estimate.calibration import Observation
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.directory.reading import NO_STRATEGY
+from toolchain.target import speed_grade
 
 #: Activations by the name of their configuration or function.
 FUNCTIONS = ("softmax", "sigmoid", "hard_tanh", "tanh", "LeakyReLU", "relu", "linear", "elu", "selu")
@@ -102,7 +103,8 @@ class Reader:
         family = "7series" if str(row.part).startswith("xc7") else "ultrascale_plus"
         tool = "vitis" if "Vitis" in str(row.tool) else "vivado"
         io_type = str(row.io_type) if isinstance(row.io_type, str) else "io_parallel"
-        design = Design(tuple(layers), tool, io_type, family, float(row.clock_ns), str(row.tool_version))
+        version, grade = str(row.tool_version), speed_grade(str(row.part))
+        design = Design(tuple(layers), tool, io_type, family, float(row.clock_ns), version, grade)
         whole = {
             "dsp": row.DSP, "bram_18k": row.BRAM_18K, "lut": row.LUT, "ff": row.FF, "latency_cycles": row.latency_max,
             "initiation_interval": row.ii_max,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +28,12 @@ class Fpga(Section):
     clock_period_ns: float = Field(gt=0)
     clock_uncertainty_percent: float = Field(ge=0, lt=100)
     valid_parts: tuple[str, ...] = Field((), description="other part names with the same resources")
+
+
+def speed_grade(part: str) -> int:
+    """The speed grade in a part's name (``xc7z020clg400-1``: 1, ``xcu250-figd2104-2L-e``: 2); 0 when it has none."""
+    found = re.search(r"-([1-3])[a-z]{0,2}(-[a-z])?$", part.lower())
+    return int(found[1]) if found else 0
 
 
 class Arm(Section):

@@ -51,7 +51,7 @@ def test_the_reuse_factor_that_is_advised_is_legal_and_fits(strategy: str) -> No
 
 
 def test_fewer_bits_and_more_zeros_are_advised_with_what_they_come_to() -> None:
-    limits = {"lut": 0.6 * estimated(HlsSection()).lut.value}
+    limits = {"lut": 0.8 * estimated(HlsSection()).lut.value}
     text = advice(Question(network(), HlsSection(), FPGA, BITS, limits), limits)
     for setting in (r"quantize\.weight_bits = \d", r"prune\.final_sparsity = 0\.\d+"):
         found = re.search(setting + r" \(estimated lut ([\d.e+]+)\)", text)

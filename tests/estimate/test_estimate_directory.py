@@ -250,3 +250,33 @@ def test_reading_imports_no_tensorflow(tmp_path: Path) -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_quantizer_of_single_elements_is_wiring_unless_it_rounds(tmp_path: Path) -> None:
+    """HGQ: hls4ml writes a function of its own with two types, no struct, and the format of each element in it."""
+    top = TOP.replace(
+        "nnet::relu<", "nnet::h_quantize_5<layer2_t, layer2_t>(layer2_out, layer9_out); // q\n    nnet::relu<"
+    )
+    found = read_directory(write_directory(tmp_path, top=top), Given("vitis", "2024.1", "xcu250-figd2104-2L-e", 5.0))
+    assert [layer.kind for layer in found.design.layers if layer.name == "q"] == ["reshape"]
+    assert any("a format of its own" in note for note in found.notes)
+
+
+def test_of_two_conversions_in_one_folder_the_script_names_the_top(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path)
+    (folder / "firmware" / "older.cpp").write_text(TOP.replace("void top", "void older"))
+    given = Given("vitis", "2024.1", "xcu250-figd2104-2L-e", 5.0)
+    with pytest.raises(UnsupportedModelError, match="one file with the top function"):
+        read_directory(folder, given)
+    (folder / "build_prj.tcl").write_text("open_project top_prj\nset_top top\n")
+    assert read_directory(folder, given).project.top.stem == "top"
+
+
+def test_a_result_with_all_bits_of_its_data_is_not_rounded(tmp_path: Path) -> None:
+    wide = PARAMETERS, "typedef nnet::array<ap_ufixed<7,3,AP_RND,AP_SAT,0>, 3*1> result_t;"
+    folder = write_directory(tmp_path)
+    given = Given("vitis", "2024.1", "xcu250-figd2104-2L-e", 5.0)
+    assert read_directory(folder, given).design.layers[-1].result_rounds
+    text = (folder / "firmware" / "defines.h").read_text()
+    (folder / "firmware" / "defines.h").write_text(text.replace(wide[1], wide[1].replace("7,3,AP_RND", "30,12,AP_RND")))
+    assert not read_directory(folder, given).design.layers[-1].result_rounds

@@ -176,7 +176,8 @@ def test_what_was_never_calibrated_is_priced_by_construction_and_said() -> None:
 def test_a_scale_of_unknown_constants_may_take_a_dsp_block_for_each_word() -> None:
     layer = DesignLayer("bn", "activation", 16, 16, 12, function="scale")
     found = estimate_design(design(layer, "vitis"), FPGA)
-    assert (found.dsp.value, found.dsp.high) == (0, 12)
+    assert found.dsp.value == 0
+    assert 12 <= found.dsp.high <= 13  # one more by what left-out designs were off
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,14 @@ def test_a_project_without_reports_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 6
     assert "toolchain synth" in done.stderr
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_report_of_other_firmware_is_refused(tmp_path: Path) -> None:
+    """The module's name has the widths of its words: the firmware was written anew after the synthesis."""
+    folder = synthesized(tmp_path, 3000)
+    reports = folder / "top_prj" / "solution1" / "syn" / "report"
+    name = "relu_ap_fixed_18_8_5_3_0_ap_ufixed_9_3_4_0_0_relu_config3_s"
+    (reports / f"{name}_csynth.xml").write_text(CSYNTH.replace(">top<", f">{name}<"))
+    done = run_toolchain("calibrate", str(folder), "--out", str(tmp_path / "own.json"))
+    assert done.returncode != 0
+    assert "words of 18 and 9 bits" in done.stderr

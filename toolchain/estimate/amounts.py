@@ -13,11 +13,17 @@ from dataclasses import dataclass
 
 from toolchain.estimate.counting import Counts, KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.schedule import Schedule, schedule
+from toolchain.estimate.operator_library import library, stage_registers
+from toolchain.estimate.schedule import Schedule, schedule, stages_of
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
 #: With so few turns the words that are added together come in the same one.
 _FEW_TURNS = 2
+#: A product in fabric as it is printed: look-up tables for each bit of its area (5 x 6: 23, 6 x 7: 33, 6 x 8: 40), at
+#: least those of 5 x 6.
+_PRODUCT_LUT, _LEAST_PRODUCT_LUT = 0.8, 23.0
+#: Look-up tables beside a product of several stages (1,300 printed ones).
+_STAGED_PRODUCT_LUT = 2.0
 
 
 @dataclass(frozen=True)
@@ -56,27 +62,29 @@ class Products:
     fabric: float
     fabric_bits: float  # of two adders for each product in fabric
     fabric_area: float
+    fabric_products: float  # look-up tables of those in fabric, where each is printed as one operator
 
 
-def products(layer: DesignLayer, counts: Counts, family: str, tool: str) -> Products:
+def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
     """Where the tool builds each product; a forced product in fabric is built square (8 x 5 as 8 x 8).
 
     With a reuse factor only as many are built as the tool allows at once; each must hold the widest it serves.
     """
-    data = layer.data_width
+    data, least = layer.data_width, library(design).least_constant_bits
     blocks: list[tuple[int, int]] = []  # (DSP blocks of one product, how many)
     fabric: list[tuple[int, int, int]] = []  # (bits of two adders, area beyond them, how many)
     for bits, number in sorted(counts.multiplier_widths, reverse=True):
-        if layer.binding == "dsp" or (layer.binding == "auto" and uses_dsp(data, bits)):
-            blocks.append((dsp_blocks(max(data, bits), min(data, bits), family), number))
+        if layer.binding == "dsp" or (layer.binding == "auto" and uses_dsp(data, bits, least)):
+            blocks.append((dsp_blocks(max(data, bits), min(data, bits), design.family), number))
         else:
             adders = 2 * (data + bits)
             area = data * (max(bits, data) if layer.binding == "lut" else bits)
             fabric.append((adders, max(0, area - adders), number))
     limit = counts.multipliers
     if layer.reuse_factor > 1:
-        limit = max(1, multiplier_limit(layer.reuse_factor, counts, tool))
+        limit = max(1, multiplier_limit(layer.reuse_factor, counts, design.tool))
     dsp = in_dsp = built = fabric_bits = fabric_area = 0
+    printed = 0.0
     for size, number in blocks:  # the widest first
         taken = min(number, limit - in_dsp)
         in_dsp, dsp = in_dsp + taken, dsp + taken * size
@@ -84,7 +92,8 @@ def products(layer: DesignLayer, counts: Counts, family: str, tool: str) -> Prod
         taken = min(number, limit - in_dsp - built)
         built += taken
         fabric_bits, fabric_area = fabric_bits + taken * adders, fabric_area + taken * area
-    return Products(dsp, in_dsp, built, fabric_bits, fabric_area)
+        printed += taken * max(_LEAST_PRODUCT_LUT, _PRODUCT_LUT * (adders + area))
+    return Products(dsp, in_dsp, built, fabric_bits, fabric_area, printed)
 
 
 def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
@@ -118,20 +127,53 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     """
     place = schedule(counts, layer, design)
     name = regime(layer)
-    made = products(layer, counts, design.family, design.tool)
+    made = products(layer, counts, design)
     biases = min(layer.biases, counts.n_out)
     adders = counts.tree_adders + biases
     waiting = counts.multipliers - at_once(layer, counts, design.tool)
     rounded = float(counts.nonzeros * layer.accumulator_width) if layer.accumulator_rounds else 0.0
-    lut = Amounts(
-        name,
-        {
-            "adders": adders, "product_adders": counts.product_adders + 2 * made.fabric, "products_in_dsp": made.in_dsp,
-            "fabric_area": made.fabric_area, "products_that_take_turns": waiting, "rounded_bits": rounded,
-        },
-        counts.tree_bits + counts.product_bits + made.fabric_bits + biases * layer.accumulator_width + place.shift_bits,
-    )  # fmt: skip
-    return {"lut": lut, "ff": Amounts(name, {**_registers(layer, counts, place, design), "rounded_bits": rounded})}
+    known = library(design)
+    bits = counts.tree_bits + counts.product_bits + biases * layer.accumulator_width + place.shift_bits
+    bits += counts.selection_bits + known.port * _ports(layer, counts, place, design)
+    staged = stages_of(layer, counts, design) > 1
+    if staged:
+        bits += _STAGED_PRODUCT_LUT * made.in_dsp
+    terms = {"products_that_take_turns": waiting, "rounded_bits": rounded}
+    terms |= {} if staged else {"products_in_dsp": made.in_dsp}
+    if known.adder is None or (name == "sequential" and design.tool == "vivado"):
+        bits += made.fabric_bits
+        terms |= {
+            "adders": adders, "product_adders": counts.product_adders + 2 * made.fabric,
+            "fabric_area": made.fabric_area,
+        }  # fmt: skip
+    else:
+        growing = adders + counts.product_adders - counts.negated_pairs - counts.full_adders
+        terms["operators_printed"] = (
+            known.adder * growing + known.full_adder * counts.full_adders + made.fabric_products
+        )
+        bits -= counts.negated_bits  # the sum subtracts
+    ff = {**_registers(layer, counts, place, design), "rounded_bits": rounded}
+    return {"lut": Amounts(name, terms, bits), "ff": Amounts(name, ff, _held(layer, counts, place, design, made))}
+
+
+def _ports(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> int:
+    """Outputs that a kernel of its own holds while the design is stalled: where a sample may begin each cycle."""
+    several = len(design.layers) > 1 or design.tool == "vitis"
+    apart = several and layer.kind == "dense" and design.io_type == "io_parallel" and regime(layer) == "constant"
+    return counts.n_out if apart and place.cycles else 0
+
+
+def _held(layer: DesignLayer, counts: Counts, place: Schedule, design: Design, made: Products) -> float:
+    """Flip-flops that need no fit: results, words read by a kernel of two cycles or more, and inside multipliers.
+
+    A design of one layer by Vivado has its ports counted for itself.
+    """
+    stages = stages_of(layer, counts, design)
+    inside = made.in_dsp * stage_registers(stages) + (stages - 1) * counts.bits_at(0)  # other products wait
+    if not _ports(layer, counts, place, design):
+        return inside
+    words = counts.n_in * layer.data_width if place.cycles > 1 else 0
+    return inside + counts.n_out * layer.result_width + words
 
 
 def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> dict[str, float]:

@@ -42,6 +42,10 @@ class Counts:
     product_adders: int = 0  # that form two-digit products and negations
     product_bits: int = 0  # of those adders
     level_bits: tuple[int, ...] = ()  # words alive: shared products, then after each level of the trees
+    full_adders: int = 0  # of those that sum, whose operands have the accumulator's width already
+    negated_pairs: int = 0  # adders that negate -(2**a + 2**b)
+    negated_bits: int = 0
+    selection_bits: int = 0  # of products by one bit: a weight or nothing
 
     @property
     def zeros(self) -> int:
@@ -55,6 +59,8 @@ class Counts:
 def count(weights: NDArray[np.int64], operands: KernelOperands | None = None) -> Counts:
     """Counts of an integer matrix ``(n_in, n_out)``; ``operands`` decide the bits, not the numbers."""
     operands = operands or KernelOperands()
+    if operands.data_width == 1:
+        return _selections(np.asarray(weights, dtype=np.int64), operands)
     ordered = np.sort(np.asarray(weights, dtype=np.int64), axis=1)
     first = np.ones(ordered.shape, dtype=bool)
     first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
@@ -62,15 +68,34 @@ def count(weights: NDArray[np.int64], operands: KernelOperands | None = None) ->
     widths = _product_widths(ordered, digits, operands)
     real, pairs = first & (digits >= 3), first & (digits == 2)
     bits, number = np.unique(constant_bits(ordered[real]), return_counts=True)
-    product_adders, product_bits = _product_adders(ordered, digits, first, operands)
-    levels, tree_adders, tree_bits = _trees(_product_widths(weights, csd_digits(weights), operands), operands)
+    product_adders, product_bits, negated_pairs, negated_bits = _product_adders(ordered, digits, first, operands)
+    trees = _trees(_product_widths(weights, csd_digits(weights), operands), operands)
     return Counts(
         n_in=weights.shape[0], n_out=weights.shape[1], nonzeros=int(np.count_nonzero(weights)),
         negatives=int((weights < 0).sum()), multipliers=int(real.sum()), adders=int(pairs.sum()),
         digits=int(digits.sum()), fan_in=int((weights != 0).sum(axis=0).max(initial=0)),
-        multiplier_widths=tuple(zip(bits.tolist(), number.tolist(), strict=True)), tree_adders=tree_adders,
-        tree_bits=tree_bits, product_adders=product_adders, product_bits=product_bits,
-        level_bits=(int(widths[first].sum()), *levels),
+        multiplier_widths=tuple(zip(bits.tolist(), number.tolist(), strict=True)), tree_adders=trees.adders,
+        tree_bits=trees.bits, product_adders=product_adders, product_bits=product_bits,
+        level_bits=(int(widths[first].sum()), *trees.levels), full_adders=trees.full, negated_pairs=negated_pairs,
+        negated_bits=negated_bits,
+    )  # fmt: skip
+
+
+def _selections(weights: NDArray[np.int64], operands: KernelOperands) -> Counts:
+    """Data of one bit selects each weight or nothing: no multipliers; the words have the bits of the weights' type."""
+    bits = int(_length(weights).max(initial=0)) + 1
+    width = min(bits + 1, operands.accumulator_width)
+    ordered = np.sort(weights, axis=1)
+    first = np.ones(ordered.shape, dtype=bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    selected = int((first & (ordered != 0)).sum())
+    trees = _trees(np.where(weights != 0, width, 0), operands)
+    return Counts(
+        n_in=weights.shape[0], n_out=weights.shape[1], nonzeros=int(np.count_nonzero(weights)),
+        negatives=int((weights < 0).sum()), multipliers=0, adders=0, digits=int(csd_digits(weights).sum()),
+        fan_in=int((weights != 0).sum(axis=0).max(initial=0)), multiplier_widths=(), tree_adders=trees.adders,
+        tree_bits=trees.bits, level_bits=(selected * width, *trees.levels), full_adders=trees.full,
+        selection_bits=selected * bits,
     )  # fmt: skip
 
 
@@ -90,8 +115,9 @@ def _product_widths(
 
 def _product_adders(
     ordered: NDArray[np.int64], digits: NDArray[np.int64], first: NDArray[np.bool_], operands: KernelOperands
-) -> tuple[int, int]:
-    """(adders, their bits) of two-digit products and of negated powers of two, shared on each input.
+) -> tuple[int, int, int, int]:
+    """(adders, their bits) of two-digit products and of negated powers of two, shared on each input; of those that
+    negate a pair.
 
     ``-(2**a + 2**b)`` needs a negation as well; ``2**a - 2**b`` and its negative are one subtraction (so is -3: 1 - 4).
     """
@@ -102,12 +128,23 @@ def _product_adders(
     number = np.where(pair, 1 + both, 0)
     negated = int((first & (digits == 1) & (ordered < 0)).sum())
     bits = int((number * (operands.data_width + length)).sum()) + negated * (operands.data_width + 1)
-    return int(number.sum()) + negated, bits
+    again = pair & both
+    return int(number.sum()) + negated, bits, int(again.sum()), int((again * (operands.data_width + length)).sum())
 
 
-def _trees(widths: NDArray[np.int64], operands: KernelOperands) -> tuple[tuple[int, ...], int, int]:
-    """(bits alive after each level, adders, bits of the adders) of balanced trees over each column of ``widths``."""
-    alive, levels, adders, bits = -np.sort(-widths, axis=0), [], 0, 0
+@dataclass(frozen=True)
+class _Trees:
+    """``levels``: bits alive after each; ``full``: adders whose operands have the accumulator's width already."""
+
+    levels: tuple[int, ...]
+    adders: int
+    bits: int
+    full: int
+
+
+def _trees(widths: NDArray[np.int64], operands: KernelOperands) -> _Trees:
+    """Balanced trees over each column of ``widths``."""
+    alive, levels, adders, bits, full = -np.sort(-widths, axis=0), [], 0, 0, 0
     while len(alive) > 1 and (alive[1] > 0).any():
         if len(alive) % 2:
             alive = np.vstack([alive, np.zeros_like(alive[:1])])
@@ -115,6 +152,7 @@ def _trees(widths: NDArray[np.int64], operands: KernelOperands) -> tuple[tuple[i
         added = right > 0
         adders += int(added.sum())
         bits += int(left[added].sum())
+        full += int((left[added] >= operands.accumulator_width).sum())
         alive = -np.sort(-np.where(added, np.minimum(left + 1, operands.accumulator_width), left), axis=0)
         levels.append(int(alive.sum()))
-    return tuple(levels), adders, bits
+    return _Trees(tuple(levels), adders, bits, full)

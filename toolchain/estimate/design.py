@@ -62,3 +62,4 @@ class Design:
     family: str
     clock_period_ns: float
     tool_version: str = ""  # "2020.1"; empty: not known
+    speed_grade: int = 0  # of the part, 1 the slowest; 0: not known

@@ -14,7 +14,7 @@ from toolchain.fixed_point import Overflow, Rounding
 from toolchain.network import nodes as operators
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node
 from toolchain.project import HlsSection
-from toolchain.target import Fpga
+from toolchain.target import Fpga, speed_grade
 
 _MERGES: dict[type[Node], str] = {
     operators.Add: "add", operators.Subtract: "subtract", operators.Multiply: "multiply", operators.Maximum: "maximum",
@@ -26,7 +26,8 @@ def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> De
     """The design that ``hls`` would write for ``network``. Raises UnsupportedModelError for operators not covered."""
     layers = [_layer(node, network, section) for node in network.nodes if not isinstance(node, Input)]
     clock = section.clock_period_ns or fpga.clock_period_ns
-    return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock)
+    grade = speed_grade(fpga.part)
+    return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade)
 
 
 def _layer(node: Node, network: FixedPointNetwork, section: HlsSection) -> DesignLayer:

@@ -57,7 +57,7 @@ def _measured(*found: Figure) -> str:
 def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
     counts = kernel_counts(layer)
     place = schedule(counts, layer, design)
-    made = products(layer, counts, design.family, design.tool)
+    made = products(layer, counts, design)
     lut, ff = _figures(layer, design, coefficients, counts)
     rounds = turns(layer, counts, design.tool)
     cycles, interval = _timing(layer, place, rounds, _last_turn(layer, counts, made, place), design)
@@ -78,7 +78,7 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
     }  # fmt: skip
     return Price(
         made.dsp, 0.0, lut.value, ff.value, latency, interval, spread, (*lines, lut.line, ff.line), tuple(notes),
-        _measured(lut, ff), least,
+        _measured(lut, ff), least, None if latency else place.delay_ns,
     )  # fmt: skip
 
 

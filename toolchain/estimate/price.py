@@ -34,6 +34,7 @@ class Price:
     notes: tuple[str, ...] = ()
     measured: str = "own"
     least_latency_cycles: float | None = None  # where it depends on the data; else None
+    delay_ns: float | None = None  # of a layer that may share its cycle with its neighbours
     more_dsp: float = 0.0  # blocks that products by unknown constants may take beyond ``dsp``
 
     def of(self, figure: str) -> Spread:

@@ -15,6 +15,7 @@ from toolchain.estimate.recurrent import recurrent_price
 from toolchain.estimate.small_layers import (
     WIRING,
     activation_cycles,
+    activation_ns,
     fifo_blocks,
     lanes,
     pooling_cost,
@@ -126,8 +127,9 @@ def _activation(layer: DesignLayer, design: Design, coefficients: Coefficients) 
         more = number
         notes = (*notes, f"the constants are not known: up to {more} products may take a DSP block each")
     return Price(
-        multipliers, 0, lut.value, ff.value, cycles, interval, spread, lines, notes, measured, more_dsp=float(more)
-    )
+        multipliers, 0, lut.value, ff.value, cycles, interval, spread, lines, notes, measured,
+        delay_ns=None if cycles else activation_ns(layer, design), more_dsp=float(more),
+    )  # fmt: skip
 
 
 def _softmax(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:

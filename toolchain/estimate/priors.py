@@ -14,7 +14,7 @@ from collections.abc import Mapping
 #: the range; the product is held in a register.
 _LOGIC = {
     "adders": 3.0, "product_adders": 6.0, "products_in_dsp": 5.0, "fabric_area": 1.0,
-    "rounded_bits": 8.0,
+    "rounded_bits": 8.0, "operators_printed": 1.0,
 }  # fmt: skip
 _REGISTERS = {
     "cut_bits": 1.0, "chain_bits": 1.0, "shift_bits": 2.0, "window_bits": 1.0, "port_bits": 1.0, "rounded_bits": 1.0,
@@ -50,7 +50,8 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
 _LAYERS = 2.0
 #: Rough ones by fewer; the registers of accumulators and results, which are there whatever is around them, by more.
 _OTHERS: Mapping[str, float] = {
-    "rounded_bits": 0.01, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0, "outputs": 8.0,
+    "rounded_bits": 0.01, "operators_printed": 8.0, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0,
+    "outputs": 8.0,
 }  # fmt: skip
 
 

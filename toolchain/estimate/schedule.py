@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.operator_library import library, period_ns, product_stages
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
 #: Nanoseconds of one level of 16-bit adders, and of a product in one DSP block.
 LEVEL_NS = {"7series": 2.07, "ultrascale": 1.0, "ultrascale_plus": 0.85}
 PRODUCT_NS = {"7series": 3.36, "ultrascale": 2.6, "ultrascale_plus": 2.35}
-#: Share of the clock period that the tool keeps free unless told otherwise (UG902, UG1399).
-UNCERTAINTY = {"vivado": 0.125, "vitis": 0.27}
 #: The last levels of a tree join the cycle before them, as do the last of a cycle that holds several: ternary adders.
 _JOINED_LEVELS = 0.65
 #: Vitis leaves sums of more products than this unbalanced (4,096 products were balanced, 10,976 were not).
@@ -41,19 +40,21 @@ class Schedule:
     shift_bits: float  # products in shift registers, where a sample begins before the one before it ends
     chained: bool
     held: int  # levels of adders that fit into one cycle
+    delay_ns: float  # from input to output where nothing is cut
 
 
 def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     """The schedule of a layer that is evaluated with all its products at once."""
-    period = design.clock_period_ns * (1 - UNCERTAINTY[design.tool])
+    period = period_ns(design)
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
     product = _product_ns(counts, layer, design)
-    waiting = 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
+    stages = stages_of(layer, counts, design)
+    waiting = stages if stages > 1 else 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
     if design.tool == "vitis" and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
         cycles = max(1, math.floor(counts.fan_in * level / (_CHAIN_GAIN * period)))
         products, sums = counts.bits_at(0), counts.level_bits[-1] if counts.level_bits else 0.0
         chain, shifted = products + cycles * sums, products / layer.reuse_factor
-        return Schedule(cycles + waiting, waiting, 0.0, waiting * products, chain, shifted, True, 1)
+        return Schedule(cycles + waiting, waiting, 0.0, waiting * products, chain, shifted, True, 1, cycles * period)
     levels = math.log2(max(counts.fan_in, 1)) - _JOINED_LEVELS
     held = max(1, math.floor(period / level))  # levels in one cycle
     place, cuts = ((period - product) * held / period if not waiting else 0.0), 0
@@ -62,7 +63,17 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     while place < levels:
         bits += counts.bits_at(place + joined)
         cuts, place = cuts + 1, place + held
-    return Schedule(cuts + waiting, waiting, bits, waiting * counts.bits_at(0), 0.0, 0.0, False, held)
+    kept = 0.0 if stages > 1 else waiting * counts.bits_at(0)  # stages hold their words inside the multiplier
+    delay = product + max(0.0, levels) * level
+    return Schedule(cuts + waiting, waiting, bits, kept, 0.0, 0.0, False, held, delay)
+
+
+def stages_of(layer: DesignLayer, counts: Counts, design: Design) -> int:
+    """Stages of the layer's widest product in a DSP block, where the tool chose the block itself."""
+    widest = max((bits for bits, _ in counts.multiplier_widths), default=0)
+    if layer.binding != "auto" or not uses_dsp(layer.data_width, widest, library(design).least_constant_bits):
+        return 1
+    return product_stages(design)
 
 
 def ternary_levels(words: int) -> int:
@@ -83,9 +94,12 @@ def _product_ns(counts: Counts, layer: DesignLayer, design: Design) -> float:
     """The slowest kind of product decides: in a DSP block, of two digits, negated, or wiring."""
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
     rounding = 2 * level if layer.accumulator_rounds else 0.0
+    if counts.selection_bits:
+        return rounding + 0.5 * level
     if counts.multipliers:
         longest = max(bits for bits, _ in counts.multiplier_widths)
         wide, narrow = max(longest, layer.data_width), min(longest, layer.data_width)
         cascade = _CASCADED if dsp_blocks(wide, narrow, design.family) > 1 else 1.0
         return PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"]) * cascade + rounding
-    return rounding + (2 * level if counts.adders else level if counts.product_adders else 0.0)
+    block = PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
+    return rounding + (min(2 * level, block) if counts.adders else level if counts.product_adders else 0.0)

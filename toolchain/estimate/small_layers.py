@@ -11,15 +11,22 @@ import math
 from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.block import memory_blocks
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.schedule import LEVEL_NS, PRODUCT_NS, UNCERTAINTY
+from toolchain.estimate.operator_library import library, period_ns, product_stages
+from toolchain.estimate.schedule import LEVEL_NS, PRODUCT_NS
 
 #: Functions that only move or select words.
 WIRING = ("concatenate", "transpose", "permute", "clone", "repack", "reshape", "flatten", "crop")
 #: Activations that only compare, select or scale by a word that is not here.
 _COMPARED = ("relu", "linear", "scale", "")
+#: A comparison and a selection, in levels of adders.
+_COMPARISON_LEVELS = 1.5
 #: Softmax: cycles beyond its trees, for its two tables; on 7-series a word of a memory fills its cycle.
 _SOFTMAX_TABLES = {"vitis": 4.0, "vivado": 1.0}
 _SLOW_TABLES = 4.0
+#: The same by Vitis from 2022 on, on UltraScale+ (five designs: 4 to 8 cycles, within 2).
+_FAST_TABLES = 2.5
+#: Cycles more where the product has stages (Vivado: four designs), and the period from which tables take none.
+_STAGED_PRODUCT, _UNHURRIED_NS = 3.0, 15.0
 #: Softmax trees and products are cut more often than the delays say (six Vitis designs).
 _SOFTMAX_CUTS = 1.6
 #: A forced 18 x 18 product in fabric, in look-up tables (121 published ones).
@@ -29,11 +36,6 @@ _WIDE_PRODUCT_LUT = 366
 def lanes(layer: DesignLayer, design: Design) -> int:
     """Words handled at once: all, or one position's in ``io_stream``."""
     return layer.words if design.io_type == "io_parallel" else max(1, layer.words // max(layer.positions, 1))
-
-
-def period_ns(design: Design) -> float:
-    """The clock period without the share that the tool keeps free."""
-    return design.clock_period_ns * (1 - UNCERTAINTY[design.tool])
 
 
 def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
@@ -46,13 +48,18 @@ def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]
     stream = 1.0 if design.io_type == "io_stream" else 0.0
     registers = float(number * layer.data_width * activation_cycles(design))
     sloped = number * layer.data_width if layer.function not in _COMPARED else 0
+    known, fixed = library(design), 0.0
+    if layer.function == "relu":
+        fixed += number * known.comparison
+    if known.rounding is not None and layer.result_rounds:
+        fixed, rounded = fixed + number * known.rounding, 0
     lut = {
         "compared_bits": float(number * layer.data_width), "rounded_bits": float(rounded), "stream": stream,
         "function_bits": float(sloped),
     }  # fmt: skip
     ff = {"registered_bits": 0.0 if stream else registers}
     return {
-        "lut": Amounts("activation", lut),
+        "lut": Amounts("activation", lut, fixed),
         "ff": Amounts("activation", {**ff, "stream": stream, "function_bits": float(sloped)}),
     }
 
@@ -60,7 +67,14 @@ def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]
 def activation_cycles(design: Design) -> int:
     """A comparison and a selection: one cycle when they do not fit beside their neighbours."""
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
-    return math.floor(1.5 * level / period_ns(design))
+    return math.floor(_COMPARISON_LEVELS * level / period_ns(design))
+
+
+def activation_ns(layer: DesignLayer, design: Design) -> float:
+    """Nanoseconds of a comparison and a selection, or of the product of a scale."""
+    if layer.function == "scale":
+        return PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
+    return _COMPARISON_LEVELS * LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
 
 
 def softmax_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
@@ -84,19 +98,34 @@ def softmax_cycles(layer: DesignLayer, design: Design) -> int:
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
     product = PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
     trees = 2 * math.log2(max(softmax_classes(layer), 2)) + 2
+    if library(design).adder is not None and design.family != "7series":
+        return round((trees * level + product) / period_ns(design) + _FAST_TABLES)
     tables = _SLOW_TABLES if design.family == "7series" else _SOFTMAX_TABLES[design.tool]
+    if period_ns(design) > _UNHURRIED_NS:
+        tables = 1.0
+    elif design.tool == "vivado" and product_stages(design) > 1:
+        tables += _STAGED_PRODUCT
     return round(_SOFTMAX_CUTS * (trees * level + product) / period_ns(design) + tables)
 
 
 def softmax_memory(layer: DesignLayer, design: Design) -> tuple[int, int]:
-    """(18 Kb blocks, DSP blocks). Vitis io_parallel: both exact for 35 designs; others from four designs."""
+    """(18 Kb blocks, DSP blocks).
+
+    Two classes share the ports of a table of exponentials, and one table has the reciprocals. Vitis 2021 gave each
+    class a block (35 designs); from 2022 on each table takes two on UltraScale+ (seven designs).
+    """
     classes = softmax_classes(layer)
     dsp = 0 if layer.binding == "lut" else classes
     if layer.data_width <= 4:
         return 0, dsp
     if design.io_type == "io_stream":
         return 5, dsp
-    return (classes if design.tool == "vitis" else math.ceil(classes / 2) + 1), dsp
+    tables = math.ceil(classes / 2) + 1
+    if design.tool == "vivado":
+        return tables, dsp
+    if library(design).adder is None:
+        return classes, dsp
+    return tables if design.family == "7series" else 2 * tables, dsp
 
 
 def table_blocks(layer: DesignLayer, number: int) -> int:

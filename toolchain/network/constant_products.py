@@ -52,9 +52,9 @@ def constant_bits(weights: NDArray[np.int64]) -> NDArray[np.int64]:
     return bits
 
 
-def uses_dsp(data_bits: int, bits: int) -> bool:
-    """Whether the tool binds a product to DSP blocks: not below 5 bits, not when both operands have at most 9."""
-    return min(data_bits, bits) > 4 and max(data_bits, bits) > 9
+def uses_dsp(data_bits: int, bits: int, least: int = 5) -> bool:
+    """Whether the tool binds a product to DSP blocks: not below ``least`` bits, not when both have at most 9."""
+    return min(data_bits, bits) >= least and max(data_bits, bits) > 9
 
 
 def dsp_blocks(wide: int, narrow: int, family: str) -> int:

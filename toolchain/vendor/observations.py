@@ -6,6 +6,7 @@ import re
 
 from toolchain.errors import ExternalToolError
 from toolchain.estimate.calibration import Observation
+from toolchain.estimate.design import DesignLayer
 from toolchain.estimate.directory.reader import Found
 from toolchain.estimate.held_out import ReportedDesign
 from toolchain.vendor.reports import SynthesisReport, read_csynth, read_utilization
@@ -14,15 +15,17 @@ from toolchain.vendor.reports import SynthesisReport, read_csynth, read_utilizat
 def reported(found: Found) -> ReportedDesign:
     """Every layer of a directory whose module has a report of its own, and the whole after each stage that was run.
 
-    Raises ExternalToolError when the project was not synthesized, or when no module's report is known to be a layer's.
+    Raises ExternalToolError when the project was not synthesized, when no module's report is known to be a layer's, or
+    when a report's formats are not those of the firmware beside it.
     """
     folder = found.project.folder
-    modules = [read_csynth(file) for file in sorted(folder.glob("*_prj/solution1/syn/report/*_csynth.xml"))]
+    modules = _modules(found)
     source = str(folder)
     layers = []
     for layer in found.design.layers:
         own = _report_of(found.configs.get(layer.name, ""), modules)
         if own is not None:
+            _check_formats(layer, own.top, source)
             figures = {"lut": float(own.lut), "ff": float(own.ff)}
             layers.append(Observation(found.design, layer, figures, source))
     if not layers:
@@ -38,6 +41,27 @@ def reported(found: Found) -> ReportedDesign:
     if utilization.is_file():
         whole["logic_synthesis"] = _figures(read_utilization(utilization))
     return ReportedDesign(found.design, found.fpga, tuple(layers), whole, source)
+
+
+def _modules(found: Found) -> list[SynthesisReport]:
+    """The reports beside that of the top function, wherever the tool's version puts them."""
+    folder, top = found.project.folder, f"{found.project.top.stem}_csynth.xml"
+    places = sorted({file.parent for file in folder.rglob(top) if file.parent.parts[-2:] == ("syn", "report")})
+    if not places:  # reports of modules alone
+        places = sorted({file.parent for file in folder.glob("*_prj/solution1/syn/report/*_csynth.xml")})
+    return [read_csynth(file) for place in places[:1] for file in sorted(place.glob("*_csynth.xml"))]
+
+
+def _check_formats(layer: DesignLayer, module: str, where: str) -> None:
+    """A module's name holds the widths of the words it reads and puts out."""
+    named = [int(width) for width in re.findall(r"ap_u?fixed_(\d+)_-?\d+_\d", module)]
+    if layer.kind not in ("dense", "activation") or len(named) != 2 or named == [layer.data_width, layer.result_width]:
+        return
+    raise ExternalToolError(
+        f"the report of {module} has words of {named[0]} and {named[1]} bits", where=where,
+        allowed=f"{layer.data_width} and {layer.result_width} bits, as the firmware has in layer '{layer.name}'",
+        hint="the firmware was written anew after the synthesis: toolchain synth DIR",
+    )  # fmt: skip
 
 
 def _figures(report: SynthesisReport) -> dict[str, float]:

@@ -8,7 +8,17 @@ from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.directory.kernel_layers import convolution, dense, normalize, separable
 from toolchain.estimate.directory.reading import Reading, Rule
 from toolchain.estimate.directory.recurrent_layers import recurrent
-from toolchain.estimate.directory.small_layers import MERGES, cast, elementwise, embedding, pooling, spatial, wiring
+from toolchain.estimate.directory.small_layers import (
+    MERGES,
+    cast,
+    elementwise,
+    embedding,
+    is_quantizer,
+    pooling,
+    quantizer,
+    spatial,
+    wiring,
+)
 from toolchain.estimate.directory.sources import Sources
 
 WIRING = (
@@ -26,7 +36,7 @@ def read_layers(sources: Sources, weights: Path) -> Reading:
     """Every layer in the order of the calls, and notes. Raises UnsupportedModelError for a function not known."""
     reading = Reading(sources, weights)
     for call in sources.calls:
-        rule = _RULES.get(call.function)
+        rule = _RULES.get(call.function) or (quantizer if is_quantizer(reading, call) else None)
         if rule is None:
             raise UnsupportedModelError(
                 f"{call.function} is a layer that is not estimated", where=f"{sources.folder}: layer '{call.name}'",
@@ -40,7 +50,7 @@ def read_layers(sources: Sources, weights: Path) -> Reading:
 
 
 _RULES: dict[str, Rule] = {
-    "dense": dense,
+    **dict.fromkeys(("dense", "dense_latency", "dense_resource"), dense),
     **{f"{point}conv_1d_cl": convolution("conv1d") for point in ("", "pointwise_")},
     **{f"{point}conv_2d_cl": convolution("conv2d") for point in ("", "pointwise_")},
     "conv_1d_cf": convolution("conv1d"),

@@ -62,7 +62,7 @@ def find_project(folder: Path, given: Given) -> HlsProject:
         if not found:
             raise ProjectError(f"its {what} is not said", where=str(folder), hint=flag)
     notes += _conflicts(texts, given)
-    return HlsProject(folder, firmware, _top(firmware), tool, version, part, clock, tuple(notes))
+    return HlsProject(folder, firmware, _top(firmware, texts), tool, version, part, clock, tuple(notes))
 
 
 def device(project: HlsProject) -> tuple[Fpga, bool]:
@@ -158,9 +158,12 @@ def _version(folder: Path) -> str:
     return ""
 
 
-def _top(firmware: Path) -> Path:
+def _top(firmware: Path, texts: dict[str, str]) -> Path:
     files = [file for file in sorted(firmware.glob("*.cpp")) if "nnet::" in read_text(file)]
     files = [file for file in files if not file.stem.endswith(("_axi", "_wrapper"))] or files
+    if len(files) > 1:  # what another conversion left there
+        named = _first(texts, (r"^\s*set_top\s+\{?(\w+)", r'^\s*(?:set|variable)\s+project_name\s+"?(\w+)'))
+        files = [file for file in files if file.stem == named] or files
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise UnsupportedModelError(

@@ -10,7 +10,7 @@ from toolchain.estimate.design import Design
 from toolchain.estimate.directory.layers import read_layers
 from toolchain.estimate.directory.project import Given, HlsProject, device, find_project
 from toolchain.estimate.directory.sources import read_sources
-from toolchain.target import Fpga
+from toolchain.target import Fpga, speed_grade
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_directory(folder: Path, given: Given | None = None) -> Found:
     fpga, known = device(project)
     design = Design(
         tuple(reading.layers), project.tool, "io_stream" if sources.streams else "io_parallel", fpga.family,
-        project.clock_period_ns, project.tool_version,
+        project.clock_period_ns, project.tool_version, speed_grade(project.part),
     )  # fmt: skip
     unknown = () if known else (f"{project.part}: no target file has this device; its share is not known",)
     notes = (*project.notes, *unknown, *reading.notes)

@@ -6,7 +6,7 @@ import math
 
 from toolchain.estimate.design import DesignLayer, Kind
 from toolchain.estimate.directory.reading import Reading, Rule, Tensor, config_of, keep, need, padded, types_of
-from toolchain.estimate.directory.sources import LayerCall
+from toolchain.estimate.directory.sources import LayerCall, Type
 
 MERGES = {
     "add": "add", "subtract": "subtract", "multiply": "multiply", "average": "average", "maximum": "maximum",
@@ -27,11 +27,16 @@ def elementwise(kind: Kind) -> Rule:
         layer = DesignLayer(
             call.name, kind, data.width, result.width, words, max(1, words // channels), function=function,
             table_size=config.numbers.get("table_size", config.numbers.get("exp_table_size", 0)),
-            table_width=reading.sources.type_of(table).width if table else 18, result_rounds=result.rounds,
+            table_width=reading.sources.type_of(table).width if table else 18, result_rounds=_rounds(data, result),
         )  # fmt: skip
         keep(reading, call, layer, Tensor(max(1, words // channels), channels, result.width))
 
     return add
+
+
+def _rounds(data: Type, result: Type) -> bool:
+    """Whether the result's mode has anything to do: it lacks bits that the data has."""
+    return result.rounds and (result.fractional < data.fractional or result.integer < data.integer)
 
 
 def cast(reading: Reading, call: LayerCall) -> None:
@@ -44,6 +49,28 @@ def cast(reading: Reading, call: LayerCall) -> None:
         call.name, "activation", data.width, result.width, words, words // channels, function="linear",
         result_rounds=result.rounds,
     )  # fmt: skip
+    keep(reading, call, layer, Tensor(words // channels, channels, result.width), (call.arguments[1],))
+
+
+def is_quantizer(reading: Reading, call: LayerCall) -> bool:
+    """A quantizer of single elements (HGQ): hls4ml writes a function of its own, with two types and no struct."""
+    named = call.function.startswith("h_quantize") or call.function.endswith("_quantizer")
+    plain = not any(name in reading.sources.configs for name in call.templates)
+    return named and plain and len(call.templates) == 2 and len(call.arguments) == 2
+
+
+def quantizer(reading: Reading, call: LayerCall) -> None:
+    """The widest format of the elements; what single elements lack is not read."""
+    data, result = types_of(reading, call)
+    before = reading.tensor(call.arguments[0], data)
+    words = reading.sources.lengths.get(call.arguments[1], before.positions * before.channels)
+    channels = before.channels if before.channels and words % before.channels == 0 else words
+    kind: Kind = "activation" if result.rounds else "reshape"  # bits that are only left out are wiring
+    layer = DesignLayer(
+        call.name, kind, data.width, result.width, words, words // channels, function="linear",
+        result_rounds=result.rounds,
+    )  # fmt: skip
+    reading.notes.append(f"layer '{call.name}': every element has a format of its own; the widest was counted for all")
     keep(reading, call, layer, Tensor(words // channels, channels, result.width), (call.arguments[1],))
 
 

@@ -63,6 +63,7 @@ class Sources:
     calls: list[LayerCall] = field(default_factory=list)
     streams: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)  # of the arrays between the layers
 
     def type_of(self, name: str) -> Type:
         """The number that a type's name or text stands for. Raises UnsupportedModelError."""
@@ -181,6 +182,10 @@ def _read_calls(found: Sources, text: str) -> None:
     found.streams = "hls::stream" in text
     for alias, target in re.findall(r"auto\s*&\s*(\w+)\s*=\s*(\w+)\s*;", body):
         found.aliases[alias] = target
+    for name, length in re.findall(r"^\s*\w+\s+(\w+)\[([^\]]+)\]\s*;", body, re.MULTILINE):
+        words = evaluate(length, found.numbers)
+        if words is not None:
+            found.lengths[name] = words
     pattern = r"nnet::(\w+)\s*<([^;]*?)>\s*\(([^;]*?)\)\s*;[ \t]*(?://[ \t]*([^\n]*))?"
     for function, templates, arguments, name in re.findall(pattern, body):
         if not function.startswith(("load_", "save_")):  # test bench
@@ -207,7 +212,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _number_type(text: str, where: str) -> Type:
-    found = re.fullmatch(r"(ap_u?fixed|ac_fixed)<(\d+),(-?\d+)(?:,(\w+))?(?:,(\w+))?(?:,\d+)?>", text)
+    found = re.fullmatch(r"(ap_u?fixed|ac_fixed)<(\d+),(-?\d+)(?:,(\w+))?(?:,(\w+))?(?:,\w+)?>", text)
     if found:
         modes = {found[4], found[5]} - {None, "AP_TRN", "AP_WRAP"}
         return Type(int(found[2]), int(found[3]), found[1] == "ap_fixed", rounds=bool(modes))

@@ -1,0 +1,73 @@
+"""Synthesized hls4ml projects as reports: every directory below a folder with ``firmware/`` and the tool's reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from published_reports import Report
+
+from toolchain.errors import ToolchainError
+from toolchain.estimate.directory.project import Given
+from toolchain.estimate.directory.reader import read_directory
+from toolchain.vendor.observations import reported
+from toolchain.vendor.reports import read_csynth
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the scores ask of a row of ``designs.csv``."""
+
+    source: str
+    stage: str = "csynth"
+    quality: str = "P"
+    strategy: str = ""
+    reuse_effective: str = ""
+    model: str = ""
+    pair_id: str = ""
+
+
+def project_reports(folder: Path) -> Iterator[Report]:
+    """One report for each synthesized project; ``folder/SOURCE/…``. What cannot be used is printed with the reason.
+
+    Only designs of dense layers in parallel, one format for all elements, enter a fit; all designs are scored.
+    """
+    seen: set[tuple[str, float, float]] = set()
+    for firmware in sorted(folder.rglob("firmware")):
+        project = firmware.parent
+        source = project.relative_to(folder).parts[0]
+        try:
+            found = _read(project, source)
+        except ToolchainError as error:
+            print(f"left out: {project.relative_to(folder)}: {str(error).splitlines()[0]}")
+            continue
+        if found is None:
+            continue
+        key = (source, found.figures["lut"], found.figures["ff"])
+        if key not in seen:  # a copy of another
+            seen.add(key)
+            yield found
+
+
+def _read(project: Path, source: str) -> Report | None:
+    tops = [
+        file for file in project.rglob("*_csynth.xml")
+        if (project / "firmware" / file.name.replace("_csynth.xml", ".cpp")).is_file()
+    ]  # fmt: skip
+    if not tops:
+        return None
+    top = read_csynth(sorted(tops)[0])
+    text = sorted(tops)[0].with_suffix(".rpt")
+    vitis = "Vitis HLS" in text.read_text(errors="replace")[:500] if text.is_file() else top.tool_version >= "2021"
+    version = re.match(r"\d{4}\.\d", top.tool_version)
+    given = Given("vitis" if vitis else "vivado", version[0] if version else "", top.part, top.clock_period_ns)
+    directory = read_directory(project, given)
+    found = reported(directory)
+    figures = dict(found.whole["csynth"])
+    known = {"dense", "activation", "softmax", "table", "scale", "reshape"}
+    clean = found.design.io_type == "io_parallel" and {layer.kind for layer in found.design.layers} <= known
+    clean = clean and not any("a format of its own" in note for note in directory.notes)
+    layers = {one.layer.name: dict(one.figures) for one in found.layers if clean}
+    return Report(Row(source), found.design, source, figures, layers)

@@ -1,0 +1,134 @@
+"""What reports of single operators say: generations of the tools, devices that are slow for the clock, hand-over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from toolchain.estimate import totals
+from toolchain.estimate.amounts import constant_amounts, kernel_counts, products
+from toolchain.estimate.counting import KernelOperands, count
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.operator_library import library, product_stages, stage_registers
+from toolchain.estimate.price import Price
+from toolchain.estimate.small_layers import activation_amounts, softmax_memory
+from toolchain.target import speed_grade
+
+
+def design(tool: str, version: str = "", family: str = "ultrascale_plus", clock: float = 5.0, grade: int = 0) -> Design:
+    return Design((), tool, "io_parallel", family, clock, version, grade)  # type: ignore[arg-type]
+
+
+def dense(weights: np.ndarray, data: int = 16) -> DesignLayer:
+    return DesignLayer("d", "dense", data, 16, weights.shape[1], 1, weights.astype(np.int64), 8, 16)
+
+
+@pytest.mark.parametrize(
+    ("part", "grade"),
+    [("xc7z020clg400-1", 1), ("xcu250-figd2104-2L-e", 2), ("xc7vx690tffg1930-3", 3), ("xck26-sfvc784-2LV-c", 2),
+     ("xcvu13p-flga2577-2-e", 2), ("pynq-z2", 0)],
+)  # fmt: skip
+def test_the_speed_grade_stands_in_the_name_of_a_part(part: str, grade: int) -> None:
+    assert speed_grade(part) == grade
+
+
+def test_every_adder_is_printed_with_seven_look_up_tables_more_since_2022() -> None:
+    """16 inputs of 6 bits by 6-bit weights, Vitis 2022.2: 408 of 2,653 adders of 8 bits have 15, 344 of 9 bits 16."""
+    assert library(design("vitis", "2021.1")).adder is None
+    assert [library(design("vitis", version)).adder for version in ("2022.1", "2024.1", "")] == [7.0, 7.0, 7.0]
+    assert library(design("vivado", "2020.1")).adder is None
+    assert library(design("vivado", "2020.1", "7series")).adder == 7.0
+    assert library(design("vivado", "2020.1", "7series", 25.0)).adder is None  # the clock is slow: ternary ones
+    layer = dense(np.full((8, 4), 4), data=6)
+    counts = kernel_counts(layer)
+    old, new = (
+        constant_amounts(layer, counts, replace(design("vitis", version), layers=(layer,)))["lut"]
+        for version in ("2021.1", "2024.1")
+    )
+    assert old.terms["adders"] == counts.tree_adders == 28
+    assert new.terms["operators_printed"] == 7 * 28
+    assert "adders" not in new.terms
+
+
+def test_a_slow_device_builds_products_of_several_stages() -> None:
+    """xc7z020-1: two stages at 5 ns by Vivado and Vitis, four at 2.5 ns; 67 and 69 flip-flops in each multiplier."""
+    slow = [design(tool, "2020.1", "7series", clock, 1) for tool, clock in (("vivado", 5.0), ("vitis", 5.0))]
+    assert [product_stages(one) for one in slow] == [2, 2]
+    assert product_stages(design("vivado", "2020.1", "7series", 2.5, 1)) == 4
+    assert product_stages(design("vivado", "2019.2", "7series", 5.0, 3)) == 1
+    assert product_stages(design("vivado", "2019.2")) == 1
+    assert [stage_registers(stages) for stages in (1, 2, 4)] == [0.0, 67.0, 69.0]
+
+
+def test_a_constant_of_four_bits_is_in_a_dsp_block_by_vitis_and_where_products_have_stages() -> None:
+    """13 and 11: in fabric for all 46 published Vivado designs on UltraScale+, in DSP blocks for 719 of 719 products of
+    a layer by Vitis 2022.2 and for 474 of 474 by Vivado on xc7z020-1."""
+    layer = dense(np.array([[11, 64]]))
+    counts = kernel_counts(layer)
+    found = [
+        products(layer, counts, made).dsp
+        for made in (
+            design("vivado", "2020.1"), design("vitis", "2022.2"), design("vivado", "2020.1", "7series", 5.0, 1)
+        )
+    ]  # fmt: skip
+    assert found == [0, 1, 1]
+
+
+def test_data_of_one_bit_selects_weights() -> None:
+    """400 inputs of one bit, Vitis 2023.2: selections of 6 and 7 bits, no multiplier, no two-digit product."""
+    counts = count(np.array([[13, -7, 0], [13, 13, 31]]), KernelOperands(1, 16))
+    assert (counts.multipliers, counts.adders, counts.product_adders) == (0, 0, 0)
+    assert counts.selection_bits == (2 + 2) * 6  # 13 and 31 share nothing; equal weights on an input do
+    assert counts.tree_bits == 2 * 7
+
+
+@pytest.mark.parametrize(
+    ("tool", "family", "kernels", "softmax", "total"),
+    [
+        ("vitis", "ultrascale_plus", (1, 1, 1, 1), 5, 15),  # 2022.2, xcu250
+        ("vitis", "ultrascale_plus", (1, 1, 0), 4, 10),  # 2023.2, xcu250
+        ("vivado", "ultrascale_plus", (1, 1, 1, 1), 4, 13),  # 2019.2, xcu250
+        ("vivado", "7series", (5, 6, 6, 5), 14, 47),  # 2020.1, xc7z020-1
+        ("vivado", "7series", (4, 4, 4, 5), 14, 42),
+        ("vivado", "7series", (1, 2, 3), 10, 23),  # 2019.2, xc7a35t-3
+        ("vitis", "7series", (192, 4, 5, 5), 12, 229),  # 2021.1, xc7z007s-2
+    ],
+)
+def test_cycles_between_layers(tool: str, family: str, kernels: tuple[int, ...], softmax: int, total: int) -> None:
+    """Published totals of networks of dense layers, activations and a softmax, from the cycles of their modules."""
+    level = {"7series": 2.07, "ultrascale_plus": 0.85}[family]
+    priced: list[tuple[DesignLayer, Price]] = []
+    for place, cycles in enumerate(kernels):
+        delay = None if cycles else 0.95 * 3.65
+        priced.append((dense(np.ones((2, 2))), Price(0, 0, 0, 0, cycles, 1, delay_ns=delay)))
+        if place < len(kernels) - 1:
+            relu = DesignLayer("r", "activation", 16, 16, 2, function="relu")
+            priced.append((relu, Price(0, 0, 0, 0, 0, 1, delay_ns=1.5 * level)))
+    priced.append((DesignLayer("s", "softmax", 16, 16, 2), Price(0, 0, 0, 0, softmax, 1)))
+    assert totals.latency(design(tool, "2023.2", family), priced).value == total
+
+
+def test_a_slow_clock_leaves_no_cycle_between_layers() -> None:
+    """25 ns on UltraScale+: six layers of at most 8 ns; the report says 0 cycles."""
+    priced = [(dense(np.ones((2, 2))), Price(0, 0, 0, 0, 0, 1, delay_ns=2.5)) for _ in range(6)]
+    assert totals.latency(design("vitis", "2024.1", clock=25.0), priced).value == 0
+
+
+def test_tables_of_a_softmax_take_two_blocks_each_on_ultrascale_plus_since_2022() -> None:
+    """Five classes by 2022.2: 8; ten by 2023.2: 12; three on 7-series by 2025.1: 3; by 2021.1 one a class."""
+    layer = DesignLayer("s", "softmax", 16, 16, 5)
+    assert softmax_memory(layer, design("vitis", "2022.2"))[0] == 8
+    assert softmax_memory(replace(layer, words=10), design("vitis", "2023.2"))[0] == 12
+    assert softmax_memory(replace(layer, words=3), design("vitis", "2025.1", "7series"))[0] == 3
+    assert softmax_memory(layer, design("vitis", "2021.1", "7series"))[0] == 5
+    assert softmax_memory(layer, design("vivado", "2019.2"))[0] == 4
+
+
+def test_words_that_are_rounded_cost_what_the_reports_print() -> None:
+    """A word of 16 bits to 6, rounded to even and saturated: 74 by Vitis 2022.2 and Vivado, 125 by Vitis 2023.2."""
+    layer = DesignLayer("r", "activation", 16, 6, 1, function="relu", result_rounds=True)
+    fixed = [activation_amounts(layer, design(*tool))["lut"].fixed for tool in (
+        ("vitis", "2022.2"), ("vivado", "2019.2"), ("vitis", "2023.2"))]  # fmt: skip
+    assert fixed == [46, 46, 97]  # beyond 1.75 look-up tables a bit

@@ -1,0 +1,90 @@
+"""What single operators cost in the tools' reports, by generation of the tool and device: read off, not fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from toolchain.estimate.design import Design
+
+#: The first year whose reports print every adder with look-up tables beyond its bits.
+_SEPARATE_ADDERS_FROM = 2022
+#: The first year whose comparisons have look-up tables beyond their bits, too.
+_WIDE_COMPARISONS_FROM = 2023
+#: From this clock period on 7-series devices are not slow.
+_UNHURRIED_NS = 15.0
+
+
+@dataclass(frozen=True)
+class OperatorLibrary:
+    """Look-up tables beyond the bits of an operator, unless said otherwise.
+
+    ``adder``: of an adder; None where most are halves of ternary ones and what they have is fitted. ``full_adder``: of
+    one whose operands have the accumulator's width already: there a part is ternary (1,500 adders of one network).
+    ``port``: the multiplexer of each output of a kernel that holds its results. ``rounding``: what a word costs that is
+    rounded to the nearest even one and saturated. ``least_constant_bits``: constants with fewer bits stay in fabric.
+    """
+
+    adder: float | None
+    full_adder: float
+    port: float
+    comparison: float
+    rounding: float | None
+    least_constant_bits: int
+
+
+_VIVADO = OperatorLibrary(None, 0.0, 9.0, 0.0, 46.0, 5)
+#: On a device that is slow for the clock no adders are ternary.
+_VIVADO_7SERIES = OperatorLibrary(7.0, 4.0, 9.0, 0.0, 46.0, 5)
+#: Where products have stages, those by a constant of four bits are in DSP blocks, too.
+_VIVADO_STAGED = OperatorLibrary(7.0, 4.0, 9.0, 0.0, 46.0, 4)
+_VITIS_2021 = OperatorLibrary(None, 0.0, 13.0, 0.0, None, 5)
+_VITIS_2022 = OperatorLibrary(7.0, 4.0, 14.0, 0.0, 46.0, 4)
+_VITIS_2023 = OperatorLibrary(7.0, 4.0, 14.0, 10.0, 87.0, 4)
+
+
+def year(design: Design) -> int | None:
+    """The year of the tool's version; None when it is not known."""
+    first = design.tool_version.split(".")[0]
+    return int(first) if first.isdigit() else None
+
+
+def library(design: Design) -> OperatorLibrary:
+    """The library of the design's tool. A version of Vitis that is not known is taken as a recent one."""
+    if design.tool == "vivado":
+        if product_stages(design) > 1:
+            return _VIVADO_STAGED
+        slow = design.family == "7series" and design.clock_period_ns < _UNHURRIED_NS
+        return _VIVADO_7SERIES if slow else _VIVADO
+    known = year(design)
+    if known is None or known >= _WIDE_COMPARISONS_FROM:
+        return _VITIS_2023
+    return _VITIS_2022 if known >= _SEPARATE_ADDERS_FROM else _VITIS_2021
+
+
+#: 7-series: nanoseconds of a product of more than nine bits in one DSP block, by speed grade (two parts of grade 1, one
+#: of grade 3; grade 2 lies between).
+_WIDE_PRODUCT_NS = {1: 6.9, 2: 5.6, 3: 4.3}
+#: Flip-flops inside the multiplier of two stages, and of more (217 and 1,169 printed ones).
+_TWO_STAGES_FF, _MORE_STAGES_FF = 67.0, 69.0
+
+
+#: Share of the clock period that the tool keeps free unless told otherwise (UG902, UG1399).
+UNCERTAINTY = {"vivado": 0.125, "vitis": 0.27}
+
+
+def period_ns(design: Design) -> float:
+    """The clock period without the share that the tool keeps free."""
+    return design.clock_period_ns * (1 - UNCERTAINTY[design.tool])
+
+
+def product_stages(design: Design) -> int:
+    """Stages of a product of more than nine bits in a DSP block: 1 unless the device is slow for the clock."""
+    if design.family != "7series":
+        return 1
+    return max(1, math.ceil(_WIDE_PRODUCT_NS[design.speed_grade or 1] / period_ns(design)))
+
+
+def stage_registers(stages: int) -> float:
+    """Flip-flops that one multiplier of ``stages`` stages holds."""
+    return 0.0 if stages < 2 else _TWO_STAGES_FF if stages == 2 else _MORE_STAGES_FF

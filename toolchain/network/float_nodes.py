@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from toolchain.network import nodes
 from toolchain.network.arithmetic import crop, zero_pad
+from toolchain.network.float_products import multiplier
 from toolchain.network.float_words import FLOATS, NoFloatsError, Span, Values
 from toolchain.network.nodes import Linear, Merge, Node
 
 Step = Callable[[list[Values]], Values]
-#: OpenBLAS computes products of at most so many multiplications in the thread that asks.
-_ONE_THREAD = 1 << 18
-_FEW_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,7 @@ class Exact:
     span: Span
     largest: int
     moves: bool = False
+    rectified: bool = False  # what is negative becomes zero in the change of format
 
 
 @singledispatch
@@ -39,14 +36,7 @@ def exact_in_floats(node: Node, before: list[Span]) -> Exact:
 
 @exact_in_floats.register
 def _(node: nodes.Relu, before: list[Span]) -> Exact:
-    x = before[0]
-    span = Span(max(x.low, 0), max(x.high, 0), x.fractional_bits)
-
-    def step(inputs: list[Values]) -> Values:
-        kind = inputs[0].dtype.type
-        return np.asarray(np.clip(inputs[0], kind(0), kind(span.high)))  # maximum alone takes three times as long
-
-    return Exact(step, span, x.magnitude)
+    return Exact(lambda inputs: inputs[0], before[0], before[0].magnitude, moves=True, rectified=True)
 
 
 @exact_in_floats.register
@@ -180,7 +170,7 @@ def _(node: Linear, before: list[Span]) -> Exact:
     span = Span(int(lows.min()), int(highs.max()), common)
     everywhere = np.tile(bias, node.size // len(bias))  # long rows are added sooner than short ones
     by_kind = {kind: (kernel.astype(kind), everywhere.astype(kind)) for _, kind in FLOATS}
-    multiply, add = _multiplier(node), bool(bias.any())
+    multiply, add = multiplier(node), bool(bias.any())
 
     def step(inputs: list[Values]) -> Values:
         weights, offset = by_kind[inputs[0].dtype.type]
@@ -192,71 +182,3 @@ def _(node: Linear, before: list[Span]) -> Exact:
         return total
 
     return Exact(step, span, largest)
-
-
-def _multiplier(node: Linear) -> Callable[[Values, Values], Values]:
-    if isinstance(node, nodes.Scale):
-        return lambda x, kernel: x * kernel
-    if isinstance(node, nodes.Dense):
-        return _matmul
-    assert isinstance(node, nodes.Convolution | nodes.DepthwiseConvolution)
-    axes = len(node.strides)
-    window, places = node.kernel.shape[:axes], node.shape[:-1]
-
-    def taps(x: Values) -> list[tuple[tuple[int, ...], Values]]:
-        padded = zero_pad(x, ((0, 0), *node.padding, (0, 0))) if any(map(any, node.padding)) else x
-        found = []
-        for tap in np.ndindex(*window):
-            starts = [t * d for t, d in zip(tap, node.dilation, strict=True)]
-            cuts = [slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, node.strides, places, strict=True)]
-            found.append((tap, padded[(slice(None), *cuts)]))
-        return found
-
-    def depthwise(x: Values, kernel: Values) -> Values:
-        total = np.zeros((len(x), *node.shape), dtype=x.dtype)
-        for tap, part in taps(x):
-            total += part * kernel[tap]
-        return total
-
-    def full(x: Values, kernel: Values) -> Values:
-        if node.dilation[-1] == 1:
-            patches = _runs(node, x)
-        else:
-            patches = np.empty((len(x), *places, math.prod(window), x.shape[-1]), dtype=x.dtype)
-            for tap, part in taps(x):
-                patches[..., np.ravel_multi_index(tap, window), :] = part
-        return _matmul(patches.reshape(len(x), *places, -1), kernel.reshape(-1, kernel.shape[-1]))
-
-    return depthwise if isinstance(node, nodes.DepthwiseConvolution) else full
-
-
-def _runs(node: nodes.Convolution | nodes.DepthwiseConvolution, x: Values) -> Values:
-    """The window's values for each place; those along the last window axis lie side by side and are copied at once."""
-    padded = zero_pad(x, ((0, 0), *node.padding, (0, 0))) if any(map(any, node.padding)) else x
-    padded = np.ascontiguousarray(padded)
-    *outer, length = node.kernel.shape[: len(node.strides)]
-    *rows, columns = node.shape[:-1]
-    run, step = length * x.shape[-1], padded.strides[-2] * node.strides[-1]
-    if (columns - 1) * node.strides[-1] + length > padded.shape[-2]:
-        raise ValueError(f"{node.name!r}: the last window does not end inside the padded input {padded.shape[1:]}")
-    patches = np.empty((len(x), *rows, columns, math.prod(outer), run), dtype=x.dtype)
-    for number, tap in enumerate(np.ndindex(*outer)):
-        starts = [t * d for t, d in zip(tap, node.dilation, strict=False)]
-        cuts = [slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, node.strides, rows, strict=False)]
-        part = padded[(slice(None), *cuts)]
-        patches[..., number, :] = as_strided(
-            part, (*part.shape[:-2], columns, run), (*part.strides[:-2], step, part.strides[-1]), writeable=False
-        )
-    return patches
-
-
-def _matmul(x: Values, kernel: Values) -> Values:
-    """All rows in one product, or in parts so small that the BLAS starts no threads of its own beside ours."""
-    flat, (n_in, n_out) = x.reshape(-1, x.shape[-1]), kernel.shape
-    rows = _ONE_THREAD // max(n_in * n_out, 1)
-    if rows < _FEW_ROWS or rows >= len(flat):
-        return np.asarray(flat @ kernel).reshape(*x.shape[:-1], n_out)
-    total = np.empty((len(flat), n_out), dtype=x.dtype)
-    for start in range(0, len(flat), rows):
-        np.matmul(flat[start : start + rows], kernel, out=total[start : start + rows])
-    return total.reshape(*x.shape[:-1], n_out)

@@ -39,10 +39,14 @@ def fits(span: Span, form: FixedPoint) -> bool:
     return shift >= 0 and form.min_word <= span.low << shift and span.high << shift <= form.max_word
 
 
-def change(span: Span, form: FixedPoint) -> tuple[list[Callable[[Values], object]], Span, int]:
+def change(
+    span: Span, form: FixedPoint, *, rectified: bool = False
+) -> tuple[list[Callable[[Values], object]], Span, int]:
     """Instructions in place that bring words of ``span`` into ``form``, the span after, the largest integer between.
 
-    Raises NoFloatsError for modes that are not worth it.
+    ``rectified``: what is negative becomes zero before. No rounding gives a negative word more than zero, nor a
+    positive one less: one clip behind the rounding does both that and the saturation. Raises NoFloatsError for modes
+    that are not worth it.
     """
     shift = span.fractional_bits - form.fractional_bits
     if abs(shift) > 60:
@@ -59,6 +63,10 @@ def change(span: Span, form: FixedPoint) -> tuple[list[Callable[[Values], object
         largest += 1 << (shift - 1)
         low, high = low >> shift, -(-high >> shift)
     largest = max(largest, abs(low), abs(high))
+    if rectified and low < 0:
+        saturates = form.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+        low, high = 0, max(min(high, form.max_word) if saturates else high, 0)
+        todo.append(_clip(low, high))
     if low < form.min_word or high > form.max_word:
         more, peak = _overflow(form)
         todo += more
@@ -80,11 +88,15 @@ def _rounding(mode: Rounding) -> list[Callable[[Values], object]]:
     raise NoFloatsError
 
 
+def _clip(low: int, high: int) -> Callable[[Values], object]:
+    return lambda x: np.clip(x, x.dtype.type(low), x.dtype.type(high), out=x)  # sooner than maximum alone
+
+
 def _overflow(form: FixedPoint) -> tuple[list[Callable[[Values], object]], int]:
     """Instructions, and what they add to the largest integer (none: they clip)."""
     low, high = form.min_word, form.max_word
     if form.overflow in (Overflow.SAT, Overflow.SAT_SYM):
-        return [lambda x: np.clip(x, x.dtype.type(low), x.dtype.type(high), out=x)], 0
+        return [_clip(low, high)], 0
     if form.overflow is Overflow.WRAP and form.width <= 60:
         span = 1 << form.width
 

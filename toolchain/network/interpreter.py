@@ -13,9 +13,12 @@ from toolchain.fixed_point import Words
 from toolchain.network.arithmetic import exact
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node
 from toolchain.network.plan import Plan
+from toolchain.network.scratch import Scratch
 
-#: Words of the widest node in one batch: what a core's cache holds of a few such arrays.
-_BATCH_WORDS = 1 << 16
+#: Words of the widest node in one batch: few enough for a core's cache, so many that the calls do not count.
+_BATCH_WORDS = 1 << 17
+#: A larger scratch is not kept for the next batch.
+_KEPT_BYTES = 16 << 20
 _THREADS = min(2, os.cpu_count() or 1)
 #: Batches that are worth starting threads.
 _WORTH_THREADS = 4
@@ -38,16 +41,24 @@ def run(
     wanted = [node for node in network.nodes if only is None or node.name in only]
     samples = max((len(array) for array in words.values()), default=0)
     widest = max(node.size for node in network.nodes)
-    size = max(1, min(_BATCH_WORDS // widest, samples))
+    size = _batch_size(samples, widest)
+    names = None if only is None else [node.name for node in wanted]
     plan, found = _plan(network), {node.name: np.empty((samples, *node.shape), dtype=np.int64) for node in wanted}
 
     def run_batch(start: int) -> dict[str, Words]:
         """Object words of a batch; all others are put where they belong."""
         part = slice(start, start + size)
-        batch = plan.run({name: array[part] for name, array in words.items()})
-        for node in wanted:
-            if batch[node.name].dtype != object:
-                found[node.name][part] = batch[node.name]
+        try:
+            scratch = plan.scratches.pop()
+        except IndexError:
+            scratch = Scratch()
+        with scratch.lent():
+            batch = plan.run({name: array[part] for name, array in words.items()}, names)
+            for node in wanted:
+                if batch[node.name].dtype != object:
+                    found[node.name][part] = batch[node.name]
+        if scratch.size <= _KEPT_BYTES:
+            plan.scratches.append(scratch)
         return {node.name: batch[node.name] for node in wanted if batch[node.name].dtype == object}
 
     starts = range(0, samples, size)
@@ -57,6 +68,14 @@ def run(
     else:
         wide = [run_batch(start) for start in starts]
     return {name: _with_wide(array, name, wide, size) for name, array in found.items()}
+
+
+def _batch_size(samples: int, widest: int) -> int:
+    """Samples of a batch: the same for all batches, and as many batches for each thread, where there are threads."""
+    batches = -(-samples * widest // _BATCH_WORDS)
+    if batches >= _WORTH_THREADS:
+        batches = -(-batches // _THREADS) * _THREADS
+    return max(1, -(-samples // max(batches, 1)))
 
 
 def _with_wide(words: Words, name: str, wide: list[dict[str, Words]], size: int) -> Words:
@@ -97,4 +116,4 @@ def _checked(node: Input, inputs: Mapping[str, Words]) -> Words:
         raise ValueError(f"input {node.name!r} has shape {words.shape[1:]}, expected {node.shape}")
     if words.size and not (node.result.min_word <= words.min() and words.max() <= node.result.max_word):
         raise ValueError(f"input {node.name!r} holds a word outside {node.result}")
-    return words.astype(np.int64) if words.dtype != object else words
+    return words.astype(np.int64, copy=False) if words.dtype != object else words

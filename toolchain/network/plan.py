@@ -8,13 +8,21 @@ computation is bounded from the formats and the weights; it decides between floa
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Collection
+from functools import lru_cache
+
 import numpy as np
 
 from toolchain.fixed_point import Words
 from toolchain.network.arithmetic import exact
-from toolchain.network.float_nodes import Step, exact_in_floats
+from toolchain.network.float_nodes import exact_in_floats
 from toolchain.network.float_words import FLOATS, NoFloatsError, Span, Values, change, fits
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node
+from toolchain.network.scratch import Scratch, converted
+
+#: Computes a node from its inputs; may change them when they are spare.
+Step = Callable[[list[Values], bool], Values]
 
 
 class Plan:
@@ -23,6 +31,9 @@ class Plan:
     def __init__(self, network: FixedPointNetwork) -> None:
         self.network = network
         self.steps: list[tuple[Node, Step]] = []
+        self.scratches: list[Scratch] = []  # that no batch computes in at the moment
+        self._new: set[str] = set()  # nodes whose float step makes an array of its own
+        self._views: set[str] = set()  # nodes whose float step may hand on its input's array
         spans: dict[str, Span] = {}
         for node in network.nodes:
             form = node.result
@@ -30,24 +41,40 @@ class Plan:
             if not isinstance(node, Input):
                 before = [spans[name] for name in node.inputs]
                 try:
-                    step, span = _in_floats(node, before)
+                    step, span, moves = _in_floats(node, before)
+                    (self._views if moves else self._new).add(node.name)
                 except NoFloatsError:
                     step = _in_integers(node, before)
                 self.steps.append((node, step))
             spans[node.name] = span
 
-    def run(self, inputs: dict[str, Words]) -> dict[str, Values]:
-        """The words of every node for one batch, in whatever type they were computed."""
+    def run(self, inputs: dict[str, Words], wanted: Collection[str] | None = None) -> dict[str, Values]:
+        """The words of the nodes ``wanted`` (None: of all) for one batch, in whatever type they were computed.
+
+        Arrays that nobody wants and one node alone reads are changed in place; ``inputs`` never are.
+        """
+        spare = self._spare(frozenset(wanted)) if wanted is not None else frozenset[str]()
         found: dict[str, Values] = dict(inputs)
         for node, step in self.steps:
-            found[node.name] = step([found[name] for name in node.inputs])
-        return found
+            found[node.name] = step([found[name] for name in node.inputs], not spare.isdisjoint(node.inputs))
+        return found if wanted is None else {name: found[name] for name in wanted}
+
+    @lru_cache(maxsize=8)  # noqa: B019 -- as long-lived as the plan
+    def _spare(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Nodes whose array the only node that reads it may change."""
+        readers = Counter(name for node in self.network.nodes for name in node.inputs)
+        spare: set[str] = set()
+        for node, _ in self.steps:
+            alone = readers[node.name] == 1 and node.name not in wanted
+            if alone and (node.name in self._new or (node.name in self._views and spare.issuperset(node.inputs))):
+                spare.add(node.name)
+        return frozenset(spare)
 
 
 def _in_integers(node: Node, before: list[Span]) -> Step:
     grids = [span.fractional_bits for span in before]
 
-    def step(inputs: list[Values]) -> Values:
+    def step(inputs: list[Values], _: bool) -> Values:
         words = [x if x.dtype == object else x.astype(np.int64) for x in inputs]
         value, bits = exact(node, words, grids)
         if isinstance(node, Linear):
@@ -57,14 +84,15 @@ def _in_integers(node: Node, before: list[Span]) -> Step:
     return step
 
 
-def _in_floats(node: Node, before: list[Span]) -> tuple[Step, Span]:
+def _in_floats(node: Node, before: list[Span]) -> tuple[Step, Span, bool]:
+    """The step, the span of its words, and whether it may hand on its input's array."""
     value = exact_in_floats(node, before)
     changes = [node.result]
     if isinstance(node, Linear) and not fits(value.span, node.accumulator):
         changes.insert(0, node.accumulator)
     span, largest, instructions = value.span, max(value.largest, *(x.magnitude for x in before)), []
     for form in changes:
-        more, span, peak = change(span, form)
+        more, span, peak = change(span, form, rectified=value.rectified)
         instructions += more
         largest = max(largest, peak)
     kind = next((kind for bits, kind in FLOATS if largest < 1 << bits), None)
@@ -72,12 +100,13 @@ def _in_floats(node: Node, before: list[Span]) -> tuple[Step, Span]:
         raise NoFloatsError
     first, own = value.step, not value.moves
 
-    def step(inputs: list[Values]) -> Values:
-        words = first([x if x.dtype == kind else x.astype(kind) for x in inputs])
-        if instructions and not own:
-            words = words.copy()
+    def step(inputs: list[Values], spare: bool) -> Values:
+        found = [x if x.dtype == kind else converted(x, kind) for x in inputs]
+        words = first(found)
+        if instructions and not own and not spare and found[0] is inputs[0]:
+            words = converted(words, kind)
         for instruct in instructions:
             instruct(words)
         return words
 
-    return step, span
+    return step, span, value.moves

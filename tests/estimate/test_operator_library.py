@@ -14,7 +14,8 @@ from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.operator_library import library, product_stages, stage_registers
 from toolchain.estimate.price import Price
 from toolchain.estimate.small_layers import activation_amounts, softmax_memory
-from toolchain.target import speed_grade
+from toolchain.estimate.stage import estimate_design
+from toolchain.target import load_target, speed_grade
 
 
 def design(tool: str, version: str = "", family: str = "ultrascale_plus", clock: float = 5.0, grade: int = 0) -> Design:
@@ -132,3 +133,17 @@ def test_words_that_are_rounded_cost_what_the_reports_print() -> None:
     fixed = [activation_amounts(layer, design(*tool))["lut"].fixed for tool in (
         ("vitis", "2022.2"), ("vivado", "2019.2"), ("vitis", "2023.2"))]  # fmt: skip
     assert fixed == [46, 46, 97]  # beyond 1.75 look-up tables a bit
+
+
+def test_products_beyond_the_device_are_look_up_tables_after_logic_synthesis() -> None:
+    """664 products on an XC7Z020: 220 DSP blocks, and 47,682 look-up tables where C synthesis said 29,277."""
+    fpga = load_target("pynq_z2").fpga
+    assert fpga is not None
+    weights = np.random.default_rng(0).integers(-127, 128, (128, 8)) | 5  # three digits or more, nearly all
+    layer = dense(weights)
+    made = replace(design("vivado", "2020.1", "7series", 25.0, 1), layers=(layer,))
+    found = estimate_design(made, fpga, stage="logic_synthesis")
+    assert estimate_design(made, fpga).dsp.value > fpga.dsp == found.dsp.value
+    beyond = estimate_design(made, fpga).dsp.value - fpga.dsp
+    roomy = estimate_design(made, fpga.model_copy(update={"dsp": 4000}), stage="logic_synthesis")
+    assert found.lut.value - roomy.lut.value == pytest.approx(75 * beyond, abs=1)

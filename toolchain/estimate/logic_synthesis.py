@@ -17,22 +17,41 @@ from toolchain.estimate.intervals import conformal, united
 from toolchain.estimate.price import figure
 from toolchain.results import Estimated
 
-#: Later figure as a multiple of the C-synthesis figure: (low, value, high), weights in logic and in memory. Range of
-#: eight pairs; a ninth, whose multipliers all went to fabric, is left out.
+#: Later figure as a multiple of the C-synthesis figure: (low, value, high). Weights in logic: 20 pairs by six authors;
+#: recurrent layers in memory: three pairs; convolutions in memory: seven pairs of one author. Where weights take few
+#: turns, their memories are so shallow that logic synthesis builds them in look-up tables (three pairs).
 _RATIOS = {
-    "logic": {"lut": (0.4, 0.5, 0.65), "ff": (0.3, 0.8, 1.05), "dsp": (0.9, 1.0, 1.0), "bram_18k": (0.1, 0.7, 1.0)},
-    "memory": {"lut": (0.09, 0.25, 0.35), "ff": (0.4, 0.75, 1.25), "dsp": (0.9, 1.0, 1.0), "bram_18k": (0.1, 0.6, 1.0)},
+    "logic": {"lut": (0.37, 0.54, 0.69), "ff": (0.4, 0.86, 1.2), "dsp": (0.9, 1.0, 1.0), "bram_18k": (0.4, 0.73, 1.0)},
+    "memory": {
+        "lut": (0.09, 0.25, 0.35),
+        "ff": (0.4, 0.75, 1.25),
+        "dsp": (0.9, 1.0, 1.0),
+        "bram_18k": (0.5, 0.73, 1.0),
+    },
+    "streams": {"lut": (0.3, 0.43, 0.5), "ff": (0.45, 0.78, 0.9), "dsp": (0.9, 1.0, 1.0), "bram_18k": (0.5, 0.73, 1.0)},
 }
+_SHALLOW, _SHALLOW_RATIO = 16, (0.1, 0.15, 0.75)
+#: A product that finds no DSP block on the device is built of look-up tables: 50 to 140 each in three designs.
+_SPILLED_LUT = (40.0, 75.0, 140.0)
 
 
 def after_logic_synthesis(
-    design: Design, found: Mapping[str, Estimated], coefficients: Coefficients, kind: str
+    design: Design, found: Mapping[str, Estimated], coefficients: Coefficients, kind: str, dsp: int = 0
 ) -> dict[str, Estimated]:
-    """dsp, bram_18k, lut, ff after logic synthesis, from those of C synthesis, widened by what ``kind`` deviates."""
+    """dsp, bram_18k, lut, ff after logic synthesis, from those of C synthesis, widened by what ``kind`` deviates.
+
+    ``dsp``: blocks that the device has; 0 when that is not known. C synthesis may report more of them.
+    """
     kernels = [layer for layer in design.layers if layer.weights is not None or layer.kernel_shape is not None]
-    memory = any(layer.kind == "recurrent" or regime(layer) == "block" for layer in kernels)
-    ratios = _RATIOS["memory" if memory else "logic"]
+    blocks = [layer for layer in kernels if layer.kind == "recurrent" or regime(layer) == "block"]
+    memory = bool(blocks)
+    streams = memory and design.io_type == "io_stream" and not any(layer.kind == "recurrent" for layer in blocks)
+    ratios = _RATIOS["streams" if streams else "memory" if memory else "logic"]
+    if memory and max(layer.reuse_factor for layer in blocks) <= _SHALLOW:
+        ratios = {**ratios, "bram_18k": _SHALLOW_RATIO}
     later = {name: _scaled(found[name], found[name], ratios[name]) for name in ratios}
+    if dsp:
+        later = _spilled(later, dsp)
     if memory and is_measured(design):
         for name, amounts in logic_amounts(design).items():
             priced = figure(name, amounts, "any", coefficients)
@@ -41,6 +60,18 @@ def after_logic_synthesis(
     kind = "dense_in_memory" if is_measured(design) else kind
     return {
         name: united(one, conformal(one, name, "logic_synthesis", kind, coefficients)) for name, one in later.items()
+    }  # fmt: skip
+
+
+def _spilled(later: Mapping[str, Estimated], dsp: int) -> dict[str, Estimated]:
+    """Products beyond the device's DSP blocks, in look-up tables."""
+    wanted, lut = later["dsp"], later["lut"]
+    beyond = [max(0.0, number - dsp) for number in (wanted.low, wanted.value, wanted.high)]
+    more = [number * each for number, each in zip(beyond, _SPILLED_LUT, strict=True)]
+    held = [min(float(dsp), number) for number in (wanted.value, wanted.low, wanted.high)]
+    return {
+        **later, "dsp": _rounded(*held),
+        "lut": _rounded(lut.value + more[1], lut.low + more[0], lut.high + more[2]),
     }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def estimate_design(
     found |= {"latency_cycles": totals.latency(design, priced), "initiation_interval": totals.interval(design, priced)}
     kind = interval_kind(design, grade)
     found = {name: _covering(name, one, kind, used) for name, one in found.items()}
-    later = after_logic_synthesis(design, found, used, kind)
+    later = after_logic_synthesis(design, found, used, kind, fpga.dsp)
     held = {"dsp": fpga.dsp, "bram_18k": fpga.bram_18k, "lut": fpga.lut, "ff": fpga.ff}
     shown = later if stage == "logic_synthesis" else {name: found[name] for name in RESOURCES}
     share = {name: shown[name].value / number for name, number in held.items() if number}

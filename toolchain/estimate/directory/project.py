@@ -173,4 +173,6 @@ def _top(firmware: Path, texts: dict[str, str]) -> Path:
 
 
 def _die(part: str) -> str:
-    return part.split("-")[0] if "-" in part else part[:8]
+    """The device without package and speed: 7-series names are written with and without a dash behind it."""
+    seven = re.match(r"x[caq]7[a-z]+\d+t?", part)
+    return seven[0] if seven else part.split("-")[0] if "-" in part else part[:8]

@@ -13,6 +13,8 @@ MERGES = {
     "minimum": "minimum", "dot1d": "dot",
 }  # fmt: skip
 
+_SINGLE_FORMATS = "every element has a format of its own; the widest was counted for all, so this is an upper bound"
+
 
 def elementwise(kind: Kind) -> Rule:
     def add(reading: Reading, call: LayerCall) -> None:
@@ -68,9 +70,9 @@ def quantizer(reading: Reading, call: LayerCall) -> None:
     kind: Kind = "activation" if result.rounds else "reshape"  # bits that are only left out are wiring
     layer = DesignLayer(
         call.name, kind, data.width, result.width, words, words // channels, function="linear",
-        result_rounds=result.rounds,
+        result_rounds=result.rounds, doubt=_SINGLE_FORMATS,
     )  # fmt: skip
-    reading.notes.append(f"layer '{call.name}': every element has a format of its own; the widest was counted for all")
+    reading.notes.append(f"layer '{call.name}': {_SINGLE_FORMATS}")
     keep(reading, call, layer, Tensor(words // channels, channels, result.width), (call.arguments[1],))
 
 

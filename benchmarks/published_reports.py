@@ -270,7 +270,9 @@ class _Layers:
         merged |= {"n_in": int(np.prod(window)) * channels, "n_out": filters}
         layer = self._kernel(merged, "conv1d" if one else "conv2d", int(np.prod(outside)), given)
         self.shape = (*outside, filters)
-        return replace(layer, window=window, input_shape=(*inside, channels))
+        return replace(
+            layer, window=window, input_shape=(*inside, channels), implementation=str(config.get("implementation", ""))
+        )
 
     def _activation(self, config: dict[str, Any], given: list[Format]) -> DesignLayer:
         name, words = config["cfg"], int(config["n_in"]) or max(1, int(np.prod(self.shape)))
@@ -310,6 +312,8 @@ class _Layers:
             config["cfg"], "pooling", self.data.width, self.data.width, int(np.prod(outside)) * channels,
             int(np.prod(outside)), function=whole + str(config.get("pool_op", "max")).lower(),
             input_shape=(*inside, channels),
+            window=_window(config, len(inside)) or (() if whole else (2,) * len(inside)),
+            implementation=str(config.get("implementation", "")),
         )  # fmt: skip
         self.shape = (*outside, channels)
         return layer
@@ -323,7 +327,10 @@ class _Layers:
         )
         self.shape = (*outside, channels)
         positions = int(np.prod(outside))
-        return DesignLayer(config["cfg"], "padding", self.data.width, self.data.width, positions * channels, positions)
+        width = self.data.width
+        return DesignLayer(
+            config["cfg"], "padding", width, width, positions * channels, positions, input_shape=self.shape
+        )  # fmt: skip
 
     def _recurrent(self, config: dict[str, Any]) -> DesignLayer:
         outer, inner = self.by_name[config["mult_config1"]], self.by_name[config["mult_config2"]]
@@ -338,3 +345,10 @@ class _Layers:
         )  # fmt: skip
         self.data, self.shape = held, (int(config["n_out"]),)
         return layer
+
+
+def _window(config: Mapping[str, Any], axes: int) -> tuple[int, ...]:
+    """Height and width of a pooling window, as far as the configuration says them."""
+    names = ("filt_height", "filt_width")[-axes:]
+    sizes = [config.get(name, config.get(name.replace("filt", "pool"), config.get("filt_width"))) for name in names]
+    return tuple(int(size) for size in sizes if size is not None)

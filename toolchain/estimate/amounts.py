@@ -82,7 +82,7 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
             fabric.append((adders, max(0, area - adders), number))
     limit = counts.multipliers
     if layer.reuse_factor > 1:
-        limit = max(1, multiplier_limit(layer.reuse_factor, counts, design.tool))
+        limit = max(1, limit_of(layer, counts, design.tool))
     dsp = in_dsp = built = fabric_bits = fabric_area = 0
     printed = 0.0
     for size, number in blocks:  # the widest first
@@ -100,7 +100,17 @@ def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
     """Multipliers that are built: all, or the limit that the reuse factor sets."""
     if layer.reuse_factor == 1:
         return counts.multipliers
-    return min(counts.multipliers, max(1, multiplier_limit(layer.reuse_factor, counts, tool)))
+    return min(counts.multipliers, max(1, limit_of(layer, counts, tool)))
+
+
+def limit_of(layer: DesignLayer, counts: Counts, tool: str) -> int:
+    """``multiplier_limit`` as hls4ml writes it: channels that do not mix are no zeros (three layers), and a scale's
+    factors are counted for each word of the sample (eight layers)."""
+    if layer.kind == "scale":
+        return math.ceil(layer.words / layer.reuse_factor)
+    if layer.kind == "depthwise":
+        return math.ceil(counts.n_in * counts.n_out / layer.reuse_factor)
+    return multiplier_limit(layer.reuse_factor, counts, tool)
 
 
 def multiplier_limit(factor: int, counts: Counts, tool: str) -> int:

@@ -49,6 +49,9 @@ class DesignLayer:
     table_width: int = 18
     result_rounds: bool = False  # an activation that rounds or clips into its result
     binding: Literal["auto", "dsp", "lut"] = "auto"  # of products, when the author forced it
+    pixels: int = 0  # positions that a convolution in io_parallel computes at once; 0: one
+    implementation: str = ""  # of a window: linebuffer, encoded (io_stream), pointwise (io_parallel); empty: linebuffer
+    fifo_depth: int = 0  # of the stream behind the layer; 0: the positions of one sample
     doubt: str = ""  # why the counting may not hold for this layer: it is then taken as never measured
 
 
@@ -63,3 +66,4 @@ class Design:
     clock_period_ns: float
     tool_version: str = ""  # "2020.1"; empty: not known
     speed_grade: int = 0  # of the part, 1 the slowest; 0: not known
+    dataflow: bool = False  # io_parallel: layers run side by side, a FIFO for each word between them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.block import memory_blocks
 from toolchain.estimate.coefficients import Coefficients, shipped
 from toolchain.estimate.design import Design, DesignLayer
@@ -16,13 +17,14 @@ from toolchain.estimate.small_layers import (
     WIRING,
     activation_cycles,
     activation_ns,
-    fifo_blocks,
     lanes,
     pooling_cost,
     softmax_cycles,
     softmax_memory,
     table_blocks,
 )
+from toolchain.estimate.stream_layers import pooling_turns
+from toolchain.estimate.streams import encoded_fifos, fifos
 from toolchain.network.constant_products import dsp_blocks
 
 __all__ = ["Price", "price"]
@@ -34,10 +36,10 @@ _DOUBTED = {
     **_NO_REPORT, "dsp": (0.1, 2.0), "bram_18k": (0.1, 3.0), "latency_cycles": (0.3, 3.0),
     "initiation_interval": (0.3, 3.0),
 }  # fmt: skip
+#: Calls that only move words, but take a process of their own in io_stream; look-up tables of a port for each word.
+STREAM_WIRING, _STREAM_PORT = ("clone", "repack", "transpose", "concatenate"), 18.0
 #: Bits of both operands up to which a product is in fabric.
 _ALWAYS_IN_FABRIC = 9
-#: Logic of one FIFO in io_stream (three Vivado designs: 50 and 33; one Vitis design with wide ones: 61 and 126).
-_FIFO_LUT, _FIFO_FF = {"vivado": 50.0, "vitis": 60.0}, {"vivado": 33.0, "vitis": 125.0}
 
 
 def price(layer: DesignLayer, design: Design, coefficients: Coefficients | None = None) -> Price:
@@ -46,7 +48,7 @@ def price(layer: DesignLayer, design: Design, coefficients: Coefficients | None 
     if layer.doubt:
         spread = {name: _around(found.of(name), wide) for name, wide in _DOUBTED.items()}
         found = replace(found, spread=spread, notes=(*found.notes, layer.doubt), measured="none")
-    if design.io_type == "io_stream" and layer.kind != "reshape":
+    if design.io_type == "io_stream" and (layer.kind != "reshape" or found.lut):
         return _with_fifo(found, layer, design)
     handed = _handed_bits(layer, design) if len(design.layers) > 1 and found.ff + found.lut > 0 else 0
     if handed:
@@ -77,6 +79,8 @@ def _around(one: Spread, other: Spread) -> Spread:
 
 
 def _layer_price(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    if design.io_type == "io_stream" and layer.function.startswith(STREAM_WIRING):
+        return _stream_wiring(layer, design)
     if layer.kind == "reshape" or layer.function in WIRING:
         return Price(0, 0, 0, 0, 0, 1, explanation=("wiring",))
     if layer.kind in KERNELS:
@@ -87,20 +91,24 @@ def _layer_price(layer: DesignLayer, design: Design, coefficients: Coefficients)
         return _activation(layer, design, coefficients)
     if layer.kind == "softmax":
         return _softmax(layer, design, coefficients)
+    if layer.kind == "pooling":
+        return _pooling(layer, design, coefficients)
     return _OTHERS[layer.kind](layer, design)
 
 
 def _with_fifo(found: Price, layer: DesignLayer, design: Design) -> Price:
+    if layer is design.layers[-1]:
+        return found  # a port
     number = max(1, layer.words // max(layer.positions, 1))
-    blocks = fifo_blocks(layer.positions, layer.result_width, number, design.tool)
-    fifos = number if design.tool == "vivado" else 1
+    behind = fifos(layer, design)
     spread = dict(found.spread)
-    if blocks:
+    if behind.bram_18k:
         spread["bram_18k"] = (min(found.of("bram_18k")[0], 0.5), max(found.of("bram_18k")[1], 1.1))
-    line = f"FIFO of {layer.positions} x {number} words of {layer.result_width} bits: {blocks} blocks of memory"
+    depth = layer.fifo_depth or layer.positions
+    line = f"FIFO of {depth} x {number} words of {layer.result_width} bits: {behind.bram_18k} blocks of memory"
     return replace(
-        found, bram_18k=found.bram_18k + blocks, lut=found.lut + fifos * _FIFO_LUT[design.tool],
-        ff=found.ff + fifos * _FIFO_FF[design.tool], spread=spread, explanation=(*found.explanation, line),
+        found, bram_18k=found.bram_18k + behind.bram_18k, lut=found.lut + behind.lut, ff=found.ff + behind.ff,
+        spread=spread, explanation=(*found.explanation, f"{line}, {behind.lut:.0f} look-up tables"),
     )  # fmt: skip
 
 
@@ -147,7 +155,10 @@ def _softmax(layer: DesignLayer, design: Design, coefficients: Coefficients) -> 
     return Price(dsp, memory, lut.value, ff.value, cycles, interval, spread, lines, (), measured)
 
 
-def _pooling(layer: DesignLayer, design: Design) -> Price:
+def _pooling(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    amounts = layer_amounts(layer, design)
+    if amounts:
+        return _stream_pooling(layer, design, amounts, coefficients)
     lut, ff = pooling_cost(layer, design)
     if design.io_type == "io_stream":
         pixels = math.prod(layer.input_shape[:-1]) if layer.input_shape else layer.positions
@@ -159,6 +170,30 @@ def _pooling(layer: DesignLayer, design: Design) -> Price:
     lines = (f"{layer.words} windows of {math.prod(layer.window or (2,))} words: a comparison for each word but one",)
     note = "pooling in parallel: no report has it"
     return Price(0, 0, lut, ff, cycles, 1, _NO_REPORT, lines, (note,), "none")
+
+
+def _stream_wiring(layer: DesignLayer, design: Design) -> Price:
+    """Words that only pass: read, and written to one stream or two (three layers)."""
+    number = max(1, layer.words // max(layer.positions, 1))
+    cycles = float(layer.positions + 2)
+    lut = 100.0 + (2 * _STREAM_PORT if design.tool == "vivado" else 4.0) * number
+    lines = (f"{layer.function}: {number} channels pass",)
+    return Price(0, 0, lut, 20.0, cycles, cycles, _FEW_REPORTS, lines, measured="foreign")
+
+
+def _stream_pooling(
+    layer: DesignLayer, design: Design, amounts: dict[str, Amounts], coefficients: Coefficients
+) -> Price:
+    lut = figure("lut", amounts["lut"], design.tool, coefficients)
+    ff = figure("ff", amounts["ff"], design.tool, coefficients)
+    pixels = math.prod(layer.input_shape[:-1])
+    cycles = float(pooling_turns(layer, design) * pixels + 4)
+    blocks = 0
+    if layer.implementation == "encoded" and design.tool == "vivado":
+        blocks = encoded_fifos(layer).bram_18k
+    lines = (f"{layer.input_shape[-1]} channels, windows of {math.prod(layer.window)} words", lut.line, ff.line)
+    spread = {"lut": lut.spread, "ff": ff.spread, "latency_cycles": (0.9, 1.1)}
+    return Price(0, blocks, lut.value, ff.value, cycles, cycles, spread, lines, measured=lut.measured)
 
 
 def _table(layer: DesignLayer, design: Design) -> Price:
@@ -189,8 +224,13 @@ def _padding(layer: DesignLayer, design: Design) -> Price:
         return Price(0, 0, 0, 0, 0, 1, explanation=("wiring",))
     number = lanes(layer, design)
     grown = layer.kind == "resize"
-    lut = 250 + 4.7 * number * layer.data_width if grown else 60 + number * (15.0 + layer.data_width)
-    ff = 8.0 * number * layer.data_width if grown else 15.0
+    rows = len(layer.input_shape) != 2
+    if grown:
+        lut, ff = 250 + 4.7 * number * layer.data_width, 8.0 * number * layer.data_width
+    elif design.tool == "vivado":
+        lut, ff = (205 + 33.0 * number, 37.0) if rows else (75 + 40.0 * number, 14.0)
+    else:
+        lut, ff = (430.0, 45.0 + number * layer.data_width) if rows else (150.0, 16.0)
     cycles = float(layer.positions + 2)
     lines = (f"{number} channels, {layer.positions} positions written",)
     return Price(0, 0, lut, ff, cycles, cycles, _FEW_REPORTS, lines, measured="foreign")
@@ -208,6 +248,6 @@ def _embedding(layer: DesignLayer, design: Design) -> Price:
 
 
 _OTHERS = {
-    "pooling": _pooling, "table": _table, "merge": _merge, "padding": _padding, "resize": _padding,
+    "table": _table, "merge": _merge, "padding": _padding, "resize": _padding,
     "embedding": _embedding,
 }  # fmt: skip

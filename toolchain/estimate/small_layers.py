@@ -29,6 +29,8 @@ _FAST_TABLES = 2.5
 _STAGED_PRODUCT, _UNHURRIED_NS = 3.0, 15.0
 #: Softmax trees and products are cut more often than the delays say (six Vitis designs).
 _SOFTMAX_CUTS = 1.6
+#: Look-up tables for each class in io_stream (26 Vivado designs, four Vitis designs).
+_STREAM_SOFTMAX_LUT = {"vivado": 285.0, "vitis": 170.0}
 #: A forced 18 x 18 product in fabric, in look-up tables (121 published ones).
 _WIDE_PRODUCT_LUT = 366
 
@@ -80,11 +82,18 @@ def activation_ns(layer: DesignLayer, design: Design) -> float:
 def softmax_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
     """By class: subtract, look up, multiply; a word of each class is alive in each cycle."""
     classes = float(softmax_classes(layer))
+    if design.io_type == "io_stream":
+        level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+        kept = classes * (60 + 240 * level / design.clock_period_ns)
+        return {
+            "lut": Amounts("stream_softmax", {"counted": classes * _STREAM_SOFTMAX_LUT[design.tool]}),
+            "ff": Amounts("stream_softmax", {"counted": kept}),
+        }
     fabric = classes * _WIDE_PRODUCT_LUT if layer.binding == "lut" else 0.0
-    cycles, io = softmax_cycles(layer, design), "stream_" if design.io_type == "io_stream" else ""
+    cycles = softmax_cycles(layer, design)
     return {
         "lut": Amounts("softmax", {"classes": classes, "one": 1.0}, fabric),
-        "ff": Amounts("softmax", {f"{io}class_cycles": classes * cycles, "one": 1.0}),
+        "ff": Amounts("softmax", {"class_cycles": classes * cycles, "one": 1.0}),
     }
 
 
@@ -118,8 +127,12 @@ def softmax_memory(layer: DesignLayer, design: Design) -> tuple[int, int]:
     dsp = 0 if layer.binding == "lut" else classes
     if layer.data_width <= 4:
         return 0, dsp
-    if design.io_type == "io_stream":
-        return 5, dsp
+    if design.io_type == "io_stream":  # 31 designs: products take turns; two lanes share a table, and one inverts
+        at_once = math.ceil(classes / layer.reuse_factor)
+        dsp = math.ceil(dsp / layer.reuse_factor)
+        if design.tool == "vivado":
+            return math.ceil(at_once / 2) + 1, dsp
+        return classes if design.tool_version.startswith(("2020", "2021", "2022")) else 5, dsp
     tables = math.ceil(classes / 2) + 1
     if design.tool == "vivado":
         return tables, dsp
@@ -136,19 +149,8 @@ def table_blocks(layer: DesignLayer, number: int) -> int:
     return math.ceil(number / 2) * memory_blocks(entries, layer.table_width)
 
 
-def fifo_blocks(depth: int, width: int, number: int, tool: str) -> int:
-    """18 Kb blocks of the FIFOs behind one layer in ``io_stream``; ``number`` words of ``width`` bits at a position.
-
-    Vivado makes one FIFO for each channel and shift registers up to a depth of 16 (exact in three designs); Vitis one
-    for all channels (exact in one of two designs).
-    """
-    if tool == "vivado":
-        return number * math.ceil(width / 18) * math.ceil(depth / 1024) if depth > 16 else 0
-    return math.ceil(number * width / 18) * math.ceil(depth / 1024) if depth >= 16 else 0
-
-
 def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
-    """(look-up tables, flip-flops). Streams: four layers within 12 %; in parallel: one comparison less than words.
+    """(look-up tables, flip-flops). In parallel: one comparison less than words.
 
     Over the whole input a stream needs no window: each channel has its value so far and the word that was read (one
     layer), a comparison and two selections.
@@ -156,7 +158,5 @@ def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
     number, width = lanes(layer, design), layer.data_width
     if design.io_type == "io_stream" and layer.function.startswith("global_"):
         return number * 3.5 * width, number * 2.0 * width
-    if design.io_type == "io_stream":
-        return 350 + number * (140 + 2.0 * width), 180 + number * (31 + 9.2 * width)
     window = math.prod(layer.window) if layer.window else 2
     return number * (window - 1) * 2.0 * width, float(number * width * activation_cycles(design))

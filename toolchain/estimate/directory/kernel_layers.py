@@ -17,6 +17,7 @@ from toolchain.estimate.directory.reading import (
     Tensor,
     config_of,
     doubt_of,
+    implementation_of,
     keep,
     need,
     padded,
@@ -108,6 +109,7 @@ def convolution(kind: Kind) -> Rule:
             kernel.form.width, kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data),
             kernel.accumulator.rounds, kernel.biases, input_shape=(*padded(config, axes), channels), window=window,
             kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
+            pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
         )  # fmt: skip
         keep(reading, call, layer, Tensor(math.prod(places), filters, result.width), (call.arguments[1],))
 

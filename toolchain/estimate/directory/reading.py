@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolchain.errors import UnsupportedModelError
@@ -75,8 +75,9 @@ def output_of(call: LayerCall) -> str:
 
 
 def keep(reading: Reading, call: LayerCall, layer: DesignLayer, tensor: Tensor, outs: tuple[str, ...] = ()) -> None:
-    reading.layers.append(layer)
-    for name in outs or (output_of(call),):
+    names = outs or (output_of(call),)
+    reading.layers.append(replace(layer, fifo_depth=reading.sources.depths.get(names[0], 0)))
+    for name in names:
         reading.tensors[name] = tensor
 
 
@@ -111,3 +112,8 @@ def padded(config: Config, axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(
         size + sum(config.numbers.get(name, 0) for name in names) for size, names in zip(axes, ends, strict=True)
     )
+
+
+def implementation_of(config: Config) -> str:
+    """How a window is gathered: linebuffer, encoded, pointwise; empty where the struct does not say."""
+    return config.words.get("implementation", "").rpartition("::")[2].lower()

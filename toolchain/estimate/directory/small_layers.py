@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 
 from toolchain.estimate.design import DesignLayer, Kind
-from toolchain.estimate.directory.reading import Reading, Rule, Tensor, config_of, keep, need, padded, types_of
+from toolchain.estimate.directory.reading import (
+    Reading,
+    Rule,
+    Tensor,
+    config_of,
+    implementation_of,
+    keep,
+    need,
+    padded,
+    types_of,
+)
 from toolchain.estimate.directory.sources import LayerCall, Type
 
 MERGES = {
@@ -30,6 +40,7 @@ def elementwise(kind: Kind) -> Rule:
             call.name, kind, data.width, result.width, words, max(1, words // channels), function=function,
             table_size=config.numbers.get("table_size", config.numbers.get("exp_table_size", 0)),
             table_width=reading.sources.type_of(table).width if table else 18, result_rounds=_rounds(data, result),
+            reuse_factor=config.numbers.get("reuse_factor", 1) if kind == "softmax" else 1,
         )  # fmt: skip
         keep(reading, call, layer, Tensor(max(1, words // channels), channels, result.width))
 
@@ -97,6 +108,7 @@ def pooling(reading: Reading, call: LayerCall) -> None:
     layer = DesignLayer(
         call.name, "pooling", data.width, result.width, math.prod(places) * channels, math.prod(places),
         function=function, input_shape=(*padded(config, axes), channels), window=window,
+        implementation=implementation_of(config),
     )  # fmt: skip
     keep(reading, call, layer, Tensor(math.prod(places), channels, result.width), (call.arguments[1],))
 
@@ -110,7 +122,8 @@ def spatial(kind: Kind) -> Rule:
         width = need(config, "out_width", "new_width")
         channels = need(config, "n_chan")
         words = height * width * channels
-        layer = DesignLayer(call.name, kind, data.width, result.width, words, height * width)
+        inside = (height, width, channels) if two else (width, channels)
+        layer = DesignLayer(call.name, kind, data.width, result.width, words, height * width, input_shape=inside)
         keep(reading, call, layer, Tensor(height * width, channels, result.width), (call.arguments[1],))
 
     return add

@@ -62,6 +62,8 @@ class Sources:
     configs: dict[str, Config] = field(default_factory=dict)
     calls: list[LayerCall] = field(default_factory=list)
     streams: bool = False
+    dataflow: bool = False
+    depths: dict[str, int] = field(default_factory=dict)  # of a stream, by its variable
     aliases: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)  # of the arrays between the layers
 
@@ -180,6 +182,9 @@ def _read_configs(found: Sources, text: str) -> None:
 def _read_calls(found: Sources, text: str) -> None:
     body = text[text.find("insert layers") :] if "insert layers" in text else text
     found.streams = "hls::stream" in text
+    found.dataflow = re.search(r"#pragma\s+HLS\s+DATAFLOW", text, re.IGNORECASE) is not None
+    for name, depth in re.findall(r"#pragma\s+HLS\s+STREAM\s+variable\s*=\s*(\w+)\s+depth\s*=\s*(\d+)", text):
+        found.depths[name] = int(depth)
     for alias, target in re.findall(r"auto\s*&\s*(\w+)\s*=\s*(\w+)\s*;", body):
         found.aliases[alias] = target
     for name, length in re.findall(r"^\s*\w+\s+(\w+)\[([^\]]+)\]\s*;", body, re.MULTILINE):

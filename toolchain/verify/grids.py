@@ -12,6 +12,8 @@ def on_grid(words: Words, form: FixedPoint, fractional_bits: int) -> Words:
     shift = fractional_bits - form.fractional_bits
     assert shift >= 0
     words = np.asarray(words)
+    if shift == 0:
+        return words
     if words.dtype == object or _bits(words) + shift > 62:
         return shrink(np.asarray(words.astype(object) * (1 << shift)))
     return np.asarray(words << shift)

@@ -7,6 +7,8 @@ bound. The first node in topological order that differs is the one at fault: all
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from toolchain.errors import BitMismatchError
@@ -33,11 +35,14 @@ def verify(quantized: QuantizeResult, csim: CsimResult, job: Job) -> VerifyResul
     job.progress("interpret", 0, 3)
     words = interpreter.run(network, inputs)
     job.progress("compare hardware", 1, 3)
-    hardware = _with_port_name(compare_hardware(network, words, csim), network, quantized)
-    job.progress("compare model", 2, 3)
-    model = compare_model(network, words, quantized.folder / "layers.npz", quantized.approximate_layers)
-    window = compare_window(network, quantized.folder) if quantized.window else None
-    return VerifyResult(hardware=hardware, model=model, window=window, saturations=count_saturations(network, words))
+    with ThreadPoolExecutor(1) as other:  # the statements do not know of one another
+        layers = quantized.folder / "layers.npz"
+        model = other.submit(compare_model, network, words, layers, quantized.approximate_layers)
+        saturations = other.submit(count_saturations, network, words)
+        hardware = _with_port_name(compare_hardware(network, words, csim), network, quantized)
+        job.progress("compare model", 2, 3)
+        window = compare_window(network, quantized.folder) if quantized.window else None
+        return VerifyResult(hardware=hardware, model=model.result(), window=window, saturations=saturations.result())
 
 
 def _with_port_name(found: Comparison, network: FixedPointNetwork, quantized: QuantizeResult) -> Comparison:

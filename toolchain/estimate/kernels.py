@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from toolchain.estimate.amounts import Products, kernel_counts, products, regime, turns
+from toolchain.estimate.amounts import Products, kernel_counts, limit_of, products, regime, turns
 from toolchain.estimate.block import block_dsp, block_memory, block_of
 from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
+from toolchain.estimate.partitions import Partitions, gathered_lut, partitions, stored_ff, stored_lut
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
 from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
 from toolchain.network.constant_products import dsp_blocks
@@ -71,15 +72,50 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
     doubtful = _doubtful(layer, counts)
     if doubtful:
         notes.append(_UNSURE)
-    latency, least, interval = _positions(layer, design, float(cycles), interval)
+    several = partitions(layer, design)
+    dsp, most, shared = _at_once(layer, counts, made, several, design)
+    latency, least, interval = _positions(layer, design, float(cycles), max(interval, shared))
+    if several != Partitions(1, 1) and design.io_type == "io_parallel":
+        lines.append(f"{several.pixels} positions at once, {several.number} partitions one after the other")
+        lut, ff = _in_partitions(lut, ff, layer, design)
     spread = {
         "dsp": _dsp_spread(made, doubtful, layer), "lut": lut.spread, "ff": ff.spread,
         "latency_cycles": _latency_spread(layer, place, design), "initiation_interval": _interval_spread(layer),
     }  # fmt: skip
     return Price(
-        made.dsp, 0.0, lut.value, ff.value, latency, interval, spread, (*lines, lut.line, ff.line), tuple(notes),
-        _measured(lut, ff), least, None if latency else place.delay_ns,
+        dsp, 0.0, lut.value, ff.value, latency, interval, spread, (*lines, lut.line, ff.line), tuple(notes),
+        _measured(lut, ff), least, None if latency else place.delay_ns, more_dsp=most - dsp,
     )  # fmt: skip
+
+
+def _at_once(
+    layer: DesignLayer, counts: Counts, made: Products, found: Partitions, design: Design
+) -> tuple[float, float, float]:
+    """(DSP blocks, at most, turns) of all positions computed at once: they share the limit of multipliers.
+
+    The limit is that of one position, so several take turns; no design has shown it, so all may be built.
+    """
+    most = made.dsp * found.pixels
+    if design.io_type != "io_parallel" or found.number <= 1 or found.pixels <= 1 or not counts.multipliers:
+        return most, most, 1.0
+    limit = max(1, limit_of(layer, counts, design.tool))
+    wanted = counts.multipliers * found.pixels
+    rounds = math.ceil(wanted / limit)
+    return (most, most, 1.0) if rounds <= 1 else (most * limit / wanted, most, float(rounds))
+
+
+def _in_partitions(lut: Figure, ff: Figure, layer: DesignLayer, design: Design) -> tuple[Figure, Figure]:
+    """One kernel for each position at once, and what brings and stores the words of the partitions."""
+    found = partitions(layer, design)
+    logic = gathered_lut(layer, design, found) + stored_lut(layer, design, found)
+    kept = stored_ff(layer, design, found)
+    shown = f", times {found.pixels}" + (f", and {{:.0f}} for {found.number} partitions" if found.number > 1 else "")
+    away = found.number > 1 and layer.words > 256 and design.tool == "vivado"
+    spread = (min(lut.spread[0], 0.5), max(lut.spread[1], 4.0)) if away else lut.spread
+    return (
+        replace(lut, value=lut.value * found.pixels + logic, line=lut.line + shown.format(logic), spread=spread),
+        replace(ff, value=ff.value * found.pixels + kept, line=ff.line + shown.format(kept)),
+    )
 
 
 def _counting(counts: Counts) -> str:
@@ -127,13 +163,20 @@ def _positions(layer: DesignLayer, design: Design, cycles: float, interval: floa
             least = pixels * _VIVADO_SHIFT_CYCLES[layer.input_shape[-1:] != (1,)]
             called = layer.reuse_factor + _VIVADO_CALL_CYCLES if layer.reuse_factor > 1 else 1
             return float(least + pixels * called), float(least), float(least + pixels * called + 1)
-        each = cycles + _VITIS_STREAM_CYCLES if design.tool == "vitis" else max(1.0, interval)
+        each = max(1.0, cycles) + _VITIS_STREAM_CYCLES if design.tool == "vitis" else max(1.0, interval)
         whole = round(pixels * each + (3 if design.tool == "vitis" else cycles + 7))
         return float(whole), None, float(pixels * each if _rewinds(design) else whole + 1)
     if design.io_type == "io_stream":
         return layer.positions * (reads - 1 + interval) + cycles, None, layer.positions * (reads - 1 + interval)
     if layer.positions > 1:
-        return (layer.positions - 1) * interval + cycles, None, layer.positions * interval
+        found = partitions(layer, design)
+        if found.number == 1:
+            return cycles, None, max(interval, float(layer.reuse_factor))
+        if layer.strategy == "resource":  # the loop over partitions is not pipelined
+            each = cycles + 2
+            return found.number * each, None, found.number * each
+        interval = min(interval, cycles + 2)
+        return (found.number - 1) * interval + max(1.0, cycles) + 1, None, found.number * interval
     return cycles, None, interval
 
 
@@ -183,7 +226,10 @@ def _block(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Pr
     block = block_of(layer)
     lut, ff = _figures(layer, design, coefficients, None)
     cycles, least, interval = _positions(layer, design, block.factor + 2.0, float(block.factor))
-    dsp = block_dsp(block, layer, design)
+    several = partitions(layer, design)
+    dsp = block_dsp(block, layer, design) * several.pixels
+    if several != Partitions(1, 1) and design.io_type == "io_parallel":
+        lut, ff = _in_partitions(lut, ff, layer, design)
     notes = []
     seen = design.tool == "vivado" and block.factor > block.n_in
     if design.tool == "vitis":

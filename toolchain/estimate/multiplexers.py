@@ -53,7 +53,8 @@ def chooses_by_index(layer: DesignLayer) -> bool:
 def _ways(layer: DesignLayer, design: Design) -> int:
     """Ways of the multiplexers of a layer, 0 where it has none."""
     if design.io_type == "io_parallel":
-        return layer.words if layer.pixels and layer.pixels < layer.positions else 0
+        several = layer.pixels and layer.pixels < layer.positions and layer.implementation != "pointwise"
+        return 1 << max(layer.words - 1, 0).bit_length() if several else 0
     if layer.kind == "softmax":
         return max(1, layer.words // max(layer.positions, 1))
     if layer.kind == "pooling" and layer.implementation != "encoded" and not layer.function.startswith("global_"):

@@ -36,6 +36,7 @@ class Price:
     least_latency_cycles: float | None = None  # where it depends on the data; else None
     delay_ns: float | None = None  # of a layer that may share its cycle with its neighbours
     more_dsp: float = 0.0  # blocks that products by unknown constants may take beyond ``dsp``
+    more_bram_18k: float = 0.0  # and that a FIFO may take that not every such design has
 
     def of(self, figure: str) -> Spread:
         return self.spread.get(figure, EXACT)

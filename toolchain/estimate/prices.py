@@ -11,6 +11,7 @@ from toolchain.estimate.coefficients import Coefficients, shipped
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kernels import kernel_price
 from toolchain.estimate.kinds import KERNELS, layer_amounts
+from toolchain.estimate.partitions import input_fifo, word_fifos
 from toolchain.estimate.price import EXACT, Price, Spread, figure
 from toolchain.estimate.recurrent import recurrent_price
 from toolchain.estimate.small_layers import (
@@ -19,6 +20,7 @@ from toolchain.estimate.small_layers import (
     activation_ns,
     lanes,
     pooling_cost,
+    pooling_cycles,
     softmax_cycles,
     softmax_memory,
     table_blocks,
@@ -50,11 +52,27 @@ def price(layer: DesignLayer, design: Design, coefficients: Coefficients | None 
         found = replace(found, spread=spread, notes=(*found.notes, layer.doubt), measured="none")
     if design.io_type == "io_stream" and (layer.kind != "reshape" or found.lut):
         return _with_fifo(found, layer, design)
+    if design.dataflow and layer.kind != "reshape":
+        return _with_word_fifos(found, layer, design)
     handed = _handed_bits(layer, design) if len(design.layers) > 1 and found.ff + found.lut > 0 else 0
     if handed:
         line = f"{handed} flip-flops hand the words of the layer to the next one"
         return replace(found, ff=found.ff + handed, explanation=(*found.explanation, line))
     return found
+
+
+def _with_word_fifos(found: Price, layer: DesignLayer, design: Design) -> Price:
+    """Layers that run side by side in io_parallel (a pragma of the top function)."""
+    if layer is design.layers[-1]:
+        return replace(found, ff=found.ff + layer.words * layer.result_width)
+    lut, ff = word_fifos(layer, design)
+    line = f"a FIFO for each of {layer.words} words: {lut:.0f} look-up tables, {ff:.0f} flip-flops"
+    more = input_fifo(design).bram_18k if layer is design.layers[0] else 0
+    notes = (f"the whole input may wait in a FIFO of {more} blocks of memory (three of six designs)",) if more else ()
+    return replace(
+        found, lut=found.lut + lut, ff=found.ff + ff, explanation=(*found.explanation, line),
+        notes=(*found.notes, *notes), more_bram_18k=float(more),
+    )  # fmt: skip
 
 
 def _handed_bits(layer: DesignLayer, design: Design) -> int:
@@ -166,10 +184,11 @@ def _pooling(layer: DesignLayer, design: Design, coefficients: Coefficients) -> 
         cycles = (1.0 if whole else 2.0) * pixels + 3
         lines = (f"{lanes(layer, design)} channels{'' if whole else ' with line buffers'}",)
         return Price(0, 0, lut, ff, cycles, cycles + 1, _FEW_REPORTS, lines, measured="foreign")
-    cycles = float(1 + activation_cycles(design))
-    lines = (f"{layer.words} windows of {math.prod(layer.window or (2,))} words: a comparison for each word but one",)
-    note = "pooling in parallel: no report has it"
-    return Price(0, 0, lut, ff, cycles, 1, _NO_REPORT, lines, (note,), "none")
+    cycles = float(pooling_cycles(layer, design))
+    what = "an adder" if layer.function.endswith("average") else "a comparison"
+    lines = (f"{layer.words} windows of {math.prod(layer.window or (2,))} words: {what} for each word but one",)
+    note = "pooling in parallel: three reports have it, of averages over the whole input"
+    return Price(0, 0, lut, ff, cycles, 1, _FEW_REPORTS, lines, (note,), "foreign")
 
 
 def _stream_wiring(layer: DesignLayer, design: Design) -> Price:

@@ -159,4 +159,19 @@ def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
     if design.io_type == "io_stream" and layer.function.startswith("global_"):
         return number * 3.5 * width, number * 2.0 * width
     window = math.prod(layer.window) if layer.window else 2
-    return number * (window - 1) * 2.0 * width, float(number * width * activation_cycles(design))
+    kept = float(number * width * window / 2 * pooling_cycles(layer, design))
+    if not layer.function.endswith("average"):
+        return number * (window - 1) * (1.8 * width + 3), kept
+    divided = 0.0 if window & (window - 1) == 0 else 5.0 * width + 80
+    return number * ((window - 1) * max(16.0, width + 4.0) + divided), kept
+
+
+def pooling_cycles(layer: DesignLayer, design: Design) -> int:
+    """A tree of comparisons and selections, or of adders and a division by a constant."""
+    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    window = math.prod(layer.window) if layer.window else 2
+    average = layer.function.endswith("average")
+    delay = math.log2(max(window, 2)) * (1.0 if average else _COMPARISON_LEVELS) * level
+    if average and window & (window - 1):
+        delay += 2 * PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
+    return math.floor(delay / period_ns(design))

@@ -22,7 +22,7 @@ def resource(priced: Priced, name: str) -> Estimated:
         deviations = [abs(found.of(name)[side] - 1) * getattr(found, name) for _, found in priced]
         common, independent = sum(deviations), math.sqrt(sum(d * d for d in deviations))
         ends.append((common + independent) / 2)
-    unknown = sum(found.more_dsp for _, found in priced) if name == "dsp" else 0.0
+    unknown = sum(getattr(found, f"more_{name}", 0.0) for _, found in priced)
     low, high = max(0.0, value - ends[0]), value + ends[1] + unknown
     return Estimated(value=round(value), low=math.floor(low), high=math.ceil(high))
 
@@ -75,6 +75,8 @@ def _handed_over(design: Design, busy: Priced) -> float:
     if len(busy) < 2:
         return 0.0
     kernels = [layer for layer, _ in busy if layer.kind in KERNELS]
+    if design.dataflow and any(layer.positions > 1 for layer in kernels):
+        return len(busy) - 1.0  # a FIFO each
     if any(regime(layer) == "block" for layer in kernels):
         return len(kernels) - 1.0 if design.tool == "vitis" else -1.0  # Vitis: 42 of 42 designs
     apart = sum(not _joins_next(busy, place) for place in range(len(busy))) - 1

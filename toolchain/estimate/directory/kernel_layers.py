@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,9 @@ def dense(reading: Reading, call: LayerCall) -> None:
         kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data), kernel.accumulator.rounds,
         kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt,
     )  # fmt: skip
-    keep(reading, call, layer, Tensor(1, n_out, result.width), (call.arguments[1],))
+    constant = _constant_channels(reading, kernel.weights)
+    layer = replace(layer, words=max(1, n_out - constant))
+    keep(reading, call, layer, Tensor(1, n_out, result.width, constant), (call.arguments[1],))
 
 
 def convolution(kind: Kind) -> Rule:
@@ -111,9 +113,18 @@ def convolution(kind: Kind) -> Rule:
             kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
             pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
         )  # fmt: skip
-        keep(reading, call, layer, Tensor(math.prod(places), filters, result.width), (call.arguments[1],))
+        constant = _constant_channels(reading, weights)
+        layer = replace(layer, words=math.prod(places) * max(1, filters - constant))
+        keep(reading, call, layer, Tensor(math.prod(places), filters, result.width, constant), (call.arguments[1],))
 
     return add
+
+
+def _constant_channels(reading: Reading, weights: NDArray[np.int64] | None) -> int:
+    """Channels whose weights are all zero: only a bias is left of them. Streams carry them all the same."""
+    if weights is None or reading.sources.streams:
+        return 0
+    return int((~weights.any(axis=0)).sum())
 
 
 def _is_whole(folder: Path, name: str, size: int) -> bool:

@@ -24,6 +24,7 @@ class Tensor:
     positions: int
     channels: int
     width: int
+    constant: int = 0  # channels that no weight reaches: constants, which the tool takes away in io_parallel
 
 
 @dataclass

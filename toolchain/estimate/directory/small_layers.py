@@ -36,13 +36,16 @@ def elementwise(kind: Kind) -> Rule:
         channels = before.channels if before.channels and words % before.channels == 0 else words
         table = config.types.get("table_t") or config.types.get("exp_table_t")
         function = MERGES.get(call.function, call.function)
+        positions = max(1, words // channels)
+        constant = before.constant if kind in ("activation", "table") and channels == before.channels else 0
+        live = max(positions, words - positions * constant)
         layer = DesignLayer(
-            call.name, kind, data.width, result.width, words, max(1, words // channels), function=function,
+            call.name, kind, data.width, result.width, live, positions, function=function,
             table_size=config.numbers.get("table_size", config.numbers.get("exp_table_size", 0)),
             table_width=reading.sources.type_of(table).width if table else 18, result_rounds=_rounds(data, result),
             reuse_factor=config.numbers.get("reuse_factor", 1) if kind == "softmax" else 1,
         )  # fmt: skip
-        keep(reading, call, layer, Tensor(max(1, words // channels), channels, result.width))
+        keep(reading, call, layer, Tensor(positions, channels, result.width, constant))
 
     return add
 

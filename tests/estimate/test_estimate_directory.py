@@ -280,3 +280,11 @@ def test_a_result_with_all_bits_of_its_data_is_not_rounded(tmp_path: Path) -> No
     text = (folder / "firmware" / "defines.h").read_text()
     (folder / "firmware" / "defines.h").write_text(text.replace(wide[1], wide[1].replace("7,3,AP_RND", "30,12,AP_RND")))
     assert not read_directory(folder, given).design.layers[-1].result_rounds
+
+
+def test_the_wrapper_of_an_accelerator_is_said_not_to_be_counted(tmp_path: Path) -> None:
+    folder = write_directory(tmp_path)
+    (folder / "firmware" / "top_axi.cpp").write_text(TOP.replace("void top", "void top_axi"))
+    found = read_directory(folder, Given("vivado", "2020.1", "xc7z020clg400-1", 5.0))
+    assert found.project.top.stem == "top"
+    assert any("top_axi around top is not counted" in note for note in found.notes)

@@ -27,6 +27,8 @@ _SLOW_TABLES = 4.0
 _FAST_TABLES = 2.5
 #: Cycles more where the product has stages (Vivado: four designs), and the period from which tables take none.
 _STAGED_PRODUCT, _UNHURRIED_NS = 3.0, 15.0
+#: A cycle less where no maximum is sought (Vivado: four designs).
+_NO_MAXIMUM = 1.0
 #: Softmax trees and products are cut more often than the delays say (six Vitis designs).
 _SOFTMAX_CUTS = 1.6
 #: Look-up tables for each class in io_stream (26 Vivado designs, four Vitis designs).
@@ -106,7 +108,8 @@ def softmax_cycles(layer: DesignLayer, design: Design) -> int:
     """A tree that finds the maximum, a table, a tree of sums, a table, a product."""
     level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
     product = PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
-    trees = 2 * math.log2(max(softmax_classes(layer), 2)) + 2
+    tree = math.log2(max(softmax_classes(layer), 2)) + 1
+    trees = tree if layer.function == "latency" else 2 * tree  # hls4ml's "latency" form seeks no maximum
     if library(design).adder is not None and design.family != "7series":
         return round((trees * level + product) / period_ns(design) + _FAST_TABLES)
     tables = _SLOW_TABLES if design.family == "7series" else _SOFTMAX_TABLES[design.tool]
@@ -114,6 +117,8 @@ def softmax_cycles(layer: DesignLayer, design: Design) -> int:
         tables = 1.0
     elif design.tool == "vivado" and product_stages(design) > 1:
         tables += _STAGED_PRODUCT
+    if layer.function == "latency":
+        tables -= _NO_MAXIMUM
     return round(_SOFTMAX_CUTS * (trees * level + product) / period_ns(design) + tables)
 
 

@@ -62,7 +62,13 @@ def find_project(folder: Path, given: Given) -> HlsProject:
         if not found:
             raise ProjectError(f"its {what} is not said", where=str(folder), hint=flag)
     notes += _conflicts(texts, given)
-    return HlsProject(folder, firmware, _top(firmware, texts), tool, version, part, clock, tuple(notes))
+    top = _top(firmware, texts)
+    around = sorted(
+        file.stem for file in firmware.glob(f"{top.stem}_*.cpp") if file.stem.endswith(("_axi", "_wrapper"))
+    )
+    if around:
+        notes.append(f"{', '.join(around)} around {top.stem} is not counted: its report has a module {top.stem}")
+    return HlsProject(folder, firmware, top, tool, version, part, clock, tuple(notes))
 
 
 def device(project: HlsProject) -> tuple[Fpga, bool]:

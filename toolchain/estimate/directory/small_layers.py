@@ -36,6 +36,8 @@ def elementwise(kind: Kind) -> Rule:
         channels = before.channels if before.channels and words % before.channels == 0 else words
         table = config.types.get("table_t") or config.types.get("exp_table_t")
         function = MERGES.get(call.function, call.function)
+        if kind == "softmax":
+            function = config.words.get("implementation", "").rpartition("::")[2] or function
         positions = max(1, words // channels)
         constant = before.constant if kind in ("activation", "table") and channels == before.channels else 0
         live = max(positions, words - positions * constant)

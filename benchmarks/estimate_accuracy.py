@@ -92,7 +92,7 @@ def deviations_of(reports: list[Report], used: Coefficients) -> list[Deviation]:
     assert fpga is not None
     found: list[Deviation] = []
     for report in reports:
-        result = estimate_design(report.design, fpga, used)
+        result = estimate_design(report.design, report.fpga or fpga, used)
         source = report.row.model if report.group == "jdweitz" else report.group
         found += deviations(report.design, result, report.row.stage, report.figures, source)
     return found
@@ -102,7 +102,7 @@ def scored(reports: list[Report], group: Callable[[Report], str], used: Coeffici
     fpga = load_target("alveo_u250").fpga
     assert fpga is not None
     for report in reports:
-        found = estimate_design(report.design, fpga, used)
+        found = estimate_design(report.design, report.fpga or fpga, used)
         later = report.row.stage == "logic_synthesis"
         for name, true in report.figures.items():
             one: Estimated = (
@@ -125,9 +125,15 @@ def fold(report: Report) -> int:
     return zlib.crc32(str(report.row.model).encode()) % FOLDS
 
 
+def every_report(reader: Reader, more: list[Report]) -> tuple[list[Report], list[Report]]:
+    """After C synthesis, and after logic synthesis."""
+    reports = [*reader.reports("csynth"), *(one for one in more if one.row.stage == "csynth")]
+    return reports, [*reader.reports("logic_synthesis"), *(one for one in more if one.row.stage != "csynth")]
+
+
 def everything(folder: Path, more: list[Report]) -> pd.DataFrame:
     reader = Reader(folder)
-    reports, later = [*reader.reports("csynth"), *more], list(reader.reports("logic_synthesis"))
+    reports, later = every_report(reader, more)
     fits = Calibrator(reports, later)
     rows: list[tuple[object, ...]] = []
     for source in sorted({report.group for report in reports}):
@@ -247,7 +253,7 @@ if __name__ == "__main__":
     more = list(project_reports(given.projects)) if given.projects else []
     if given.write:
         reader = Reader(given.folder)
-        fits = Calibrator([*reader.reports("csynth"), *more], list(reader.reports("logic_synthesis")))
+        fits = Calibrator(*every_report(reader, more))
         found = with_intervals(fits.fitted(fits.all, True), fits.deviations(frozenset()))
         shipped = Path(__file__).parents[1] / "toolchain" / "estimate" / "coefficients.json"
         shipped.write_text(found.to_json())

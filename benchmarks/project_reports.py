@@ -10,8 +10,10 @@ from pathlib import Path
 from published_reports import Report
 
 from toolchain.errors import ToolchainError
+from toolchain.estimate.calibration import Observation
 from toolchain.estimate.directory.project import Given
 from toolchain.estimate.directory.reader import read_directory
+from toolchain.estimate.kinds import layer_amounts
 from toolchain.vendor.observations import reported
 from toolchain.vendor.reports import read_csynth
 
@@ -30,7 +32,7 @@ class Row:
 
 
 def project_reports(folder: Path) -> Iterator[Report]:
-    """One report for each synthesized project; ``folder/SOURCE/…``. What cannot be used is printed with the reason.
+    """The reports of each synthesized project, by stage: ``folder/SOURCE/…``; what cannot be used is printed.
 
     Only designs of dense layers in parallel, one format for all elements, enter a fit; all designs are scored.
     """
@@ -43,31 +45,38 @@ def project_reports(folder: Path) -> Iterator[Report]:
         except ToolchainError as error:
             print(f"left out: {project.relative_to(folder)}: {str(error).splitlines()[0]}")
             continue
-        if found is None:
-            continue
-        key = (source, found.figures["lut"], found.figures["ff"])
-        if key not in seen:  # a copy of another
-            seen.add(key)
-            yield found
+        for report in found:
+            key = (source, report.figures["lut"], report.figures["ff"])
+            if key not in seen:  # a copy of another
+                seen.add(key)
+                yield report
 
 
-def _read(project: Path, source: str) -> Report | None:
+def _read(project: Path, source: str) -> list[Report]:
     tops = [
         file for file in project.rglob("*_csynth.xml")
         if (project / "firmware" / file.name.replace("_csynth.xml", ".cpp")).is_file()
     ]  # fmt: skip
     if not tops:
-        return None
+        return []
     top = read_csynth(sorted(tops)[0])
     text = sorted(tops)[0].with_suffix(".rpt")
     vitis = "Vitis HLS" in text.read_text(errors="replace")[:500] if text.is_file() else top.tool_version >= "2021"
     version = re.match(r"\d{4}\.\d", top.tool_version)
     given = Given("vitis" if vitis else "vivado", version[0] if version else "", top.part, top.clock_period_ns)
     directory = read_directory(project, given)
-    found = reported(directory)
-    figures = dict(found.whole["csynth"])
+    found = reported(directory, layers_wanted=False)
     known = {"dense", "activation", "softmax", "table", "scale", "reshape"}
     clean = found.design.io_type == "io_parallel" and {layer.kind for layer in found.design.layers} <= known
     clean = clean and not any("a format of its own" in note for note in directory.notes)
-    layers = {one.layer.name: dict(one.figures) for one in found.layers if clean}
-    return Report(Row(source), found.design, source, figures, layers)
+    few = {one.layer.name for one in found.layers if _regime(one) == "block"}  # five layers would lead the grid's fit
+    layers = {one.layer.name: dict(one.figures) for one in found.layers if clean and one.layer.name not in few}
+    return [
+        Report(Row(source, stage), found.design, source, dict(figures), layers if stage == "csynth" else {}, found.fpga)
+        for stage, figures in found.whole.items()
+    ]
+
+
+def _regime(one: Observation) -> str:
+    amounts = layer_amounts(one.layer, one.design)
+    return amounts["lut"].regime if amounts else ""

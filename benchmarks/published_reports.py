@@ -15,7 +15,7 @@ import pandas as pd
 from toolchain.estimate.calibration import Observation
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.directory.reading import NO_STRATEGY
-from toolchain.target import speed_grade
+from toolchain.target import Fpga, speed_grade
 
 #: Activations by the name of their configuration or function.
 FUNCTIONS = ("softmax", "sigmoid", "hard_tanh", "tanh", "LeakyReLU", "relu", "linear", "elu", "selu")
@@ -43,6 +43,7 @@ class Report:
     group: str
     figures: Mapping[str, float]
     layers: Mapping[str, Mapping[str, float]]  # figures of single layers, by configuration
+    fpga: Fpga | None = None  # None: a device with room for all
 
 
 def text_format(text: object) -> Format:

@@ -164,3 +164,21 @@ def test_without_a_tool_synth_says_what_is_missing(small_build: Path) -> None:
     done = run_toolchain("synth", str(small_build / "build" / "zcu102" / "hls"))
     assert done.returncode == 6
     assert "vitis_hls" in done.stderr
+
+
+def test_a_hierarchical_utilization_report_is_that_of_its_first_row(tmp_path: Path) -> None:
+    """``report_utilization -hierarchical``, as Vivado 2020.1 printed it for a published design."""
+    file = tmp_path / "vivado_synth.rpt"
+    file.write_text(
+        "| Tool Version : Vivado v.2020.1 (lin64) Build 2902540\n| Design       : myhls\n"
+        "| Device       : xcu250figd2104-2L\n"
+        "1. Utilization by Hierarchy\n---------------------------\n"
+        "| Instance | Module | Total LUTs | Logic LUTs | LUTRAMs | SRLs | FFs | RAMB36 | RAMB18 | URAM | DSP Blocks |\n"
+        "| myhls     |  (top) |      88306 |      87069 |       0 | 1237 | 55198 |  33 |  8 |    0 |       3597 |\n"
+        "|   (myhls) |  (top) |          9 |          9 |       0 |    0 |     1 |   0 |  0 |    0 |          0 |\n"
+    )
+    found = read_utilization(file)
+    assert (found.lut, found.ff, found.dsp, found.bram_18k, found.uram) == (88306, 55198, 3597, 74, 0)
+    file.write_text(file.read_text().replace("Total LUTs", "Some LUTs"))
+    with pytest.raises(ExternalToolError, match="has no column Total LUTs"):
+        read_utilization(file)

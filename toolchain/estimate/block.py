@@ -13,6 +13,7 @@ import numpy as np
 
 from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.operator_library import product_stages, stage_registers
 from toolchain.network.constant_products import dsp_blocks
 
 #: Look-up tables of a 16-bit multiplexer by its ways, as the tools' operator library gives them; beyond: 5.42 each way.
@@ -90,6 +91,7 @@ def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str,
     data, held = layer.data_width / 16, max(layer.accumulator_width, 1) / 16
     few = block.width <= 6
     rounded = float(number * layer.accumulator_width) if layer.accumulator_rounds else 0.0
+    held_inside = block_dsp(block, layer, design) * stage_registers(product_stages(design))
     window = float(layer.data_width * block.n_in) if design.io_type == "io_stream" else 0.0
     if block.factor <= block.n_in and block.factor < block.n_in * block.n_out:
         ways = min(block.factor, _MOST_WAYS) if block.factor < block.n_in else 1
@@ -102,7 +104,7 @@ def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str,
             "one": 1.0, "outputs": outputs * held, "multipliers": number * held, "inputs": block.n_in * data,
             "window_bits": window, "rounded_bits": rounded,
         }  # fmt: skip
-        return {"lut": Amounts("block_few_turns", lut), "ff": Amounts("block_few_turns", ff)}
+        return {"lut": Amounts("block_few_turns", lut), "ff": Amounts("block_few_turns", ff, held_inside)}
     wide = block.selects_outputs
     lut = {
         "one": min(1.0, block.n_in * outputs / 1024),
@@ -126,7 +128,7 @@ def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str,
         "multipliers_side": 0.0 if wide else number * held,
         "single": float(number == 1),
     }
-    return {"lut": Amounts("block", lut), "ff": Amounts("block", ff)}
+    return {"lut": Amounts("block", lut), "ff": Amounts("block", ff, held_inside)}
 
 
 def multiplexer(ways: int) -> float:

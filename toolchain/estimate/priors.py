@@ -36,6 +36,7 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
     "block/ff": {
         "outputs": 16.0,
         "multipliers_wide": 16.0,
+        "multipliers_side": 16.0,
         "fabric_products_wide": 0.0,
         "window_bits": 1.0,
         "rounded_bits": 1.0,
@@ -60,7 +61,7 @@ _LAYERS = 2.0
 #: by far more what was counted on 45 designs that are in no fit.
 _OTHERS: Mapping[str, float] = {
     "rounded_bits": 0.01, "operators_printed": 8.0, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0,
-    "outputs": 8.0, "counted": 50.0,
+    "outputs": 8.0, "port_bits": 20.0, "counted": 50.0,
 }  # fmt: skip
 
 

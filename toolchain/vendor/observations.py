@@ -12,11 +12,11 @@ from toolchain.estimate.held_out import ReportedDesign
 from toolchain.vendor.reports import SynthesisReport, read_csynth, read_utilization
 
 
-def reported(found: Found) -> ReportedDesign:
+def reported(found: Found, layers_wanted: bool = True) -> ReportedDesign:
     """Every layer of a directory whose module has a report of its own, and the whole after each stage that was run.
 
-    Raises ExternalToolError when the project was not synthesized, when no module's report is known to be a layer's, or
-    when a report's formats are not those of the firmware beside it.
+    Raises ExternalToolError when the project was not synthesized, when ``layers_wanted`` and no module's report is
+    known to be a layer's, or when a report's formats are not those of the firmware beside it.
     """
     folder = found.project.folder
     modules = _modules(found)
@@ -28,7 +28,7 @@ def reported(found: Found) -> ReportedDesign:
             _check_formats(layer, own.top, source)
             figures = {"lut": float(own.lut), "ff": float(own.ff)}
             layers.append(Observation(found.design, layer, figures, source))
-    if not layers:
+    if not layers and (layers_wanted or not modules):
         raise ExternalToolError(
             f"{len(modules)} reports of modules, none of them a layer's", where=source,
             allowed="a project of hls4ml with *_prj/solution1/syn/report/*_csynth.xml", hint="toolchain synth DIR",

@@ -74,6 +74,8 @@ def read_csynth(file: Path) -> SynthesisReport:
 def read_utilization(file: Path) -> SynthesisReport:
     """Vivado's ``report_utilization``; block RAM tiles are two 18 Kb blocks each. Raises ExternalToolError."""
     text = _text(file)
+    if "Utilization by Hierarchy" in text:
+        return _hierarchical(text, file)
     tiles = _row(text, r"Block RAM Tile", file)
     return SynthesisReport(
         stage="logic_synthesis",
@@ -87,6 +89,35 @@ def read_utilization(file: Path) -> SynthesisReport:
         lut=int(_row(text, r"(?:CLB|Slice) LUTs\*?", file)),
         ff=int(_row(text, r"(?:CLB|Slice) Registers", file)),
         uram=int(_row(text, r"URAM", file)) if re.search(r"^\|\s*URAM\s*\|", text, re.MULTILINE) else 0,
+    )  # fmt: skip
+
+
+def _hierarchical(text: str, file: Path) -> SynthesisReport:
+    """``report_utilization -hierarchical``: the first row is the whole design."""
+    rows = [
+        [cell.strip() for cell in line.strip("| \n").split("|")] for line in text.splitlines() if line.count("|") > 5
+    ]
+    titles = next((row for row in rows if row[0] == "Instance"), [])
+    whole = next((row for row in rows if row is not titles and len(row) == len(titles)), None)
+    if whole is None:
+        raise ExternalToolError("has no table of instances", where=str(file), hint="report_utilization makes it")
+    counts = dict(zip(titles, whole, strict=True))
+
+    def count(*names: str) -> int:
+        for name in names:
+            if counts.get(name, "").isdigit():
+                return int(counts[name])
+        raise ExternalToolError(f"has no column {names[0]}", where=str(file), allowed=", ".join(titles))
+
+    return SynthesisReport(
+        stage="logic_synthesis",
+        tool_version=_header(text, r"Tool Version\s*:\s*Vivado v\.?(20\d\d\.\d)", file),
+        part=_header(text, r"Device\s*:\s*(\S+)", file),
+        top=_header(text, r"Design\s*:\s*(\S+)", file),
+        clock_period_ns=None, clock_estimated_ns=None, latency_min_cycles=None, latency_max_cycles=None,
+        initiation_interval_min=None, initiation_interval_max=None,
+        dsp=count("DSP Blocks", "DSP48 Blocks", "DSP Slices"), bram_18k=2 * count("RAMB36") + count("RAMB18"),
+        lut=count("Total LUTs"), ff=count("FFs"), uram=count("URAM") if "URAM" in titles else 0,
     )  # fmt: skip
 
 

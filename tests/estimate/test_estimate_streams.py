@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,3 +132,18 @@ def test_a_softmax_with_a_reuse_factor_takes_turns() -> None:
         layer = DesignLayer("softmax", "softmax", 16, 16, classes, reuse_factor=factor)
         found = price(layer, stream(layer))
         assert (found.dsp, found.bram_18k) == (dsp, memory)
+
+
+def convolution(tool_version: str) -> tuple[DesignLayer, Design]:
+    layer = DesignLayer(
+        "conv", "conv2d", 16, 16, 1024 * 4, 1024, np.full((27, 4), 5, dtype=np.int64), 16, 16, input_shape=(34, 34, 3),
+        window=(3, 3), implementation="linebuffer",
+    )  # fmt: skip
+    design = Design((layer,), "vitis", "io_stream", "ultrascale_plus", 5.0, tool_version)
+    return layer, design
+
+
+def test_positions_follow_one_another_in_vitis_unless_its_version_overlaps_them() -> None:
+    """1,160 cycles for 1,156 positions by 2022.1; from 2022.2 on three and more for each."""
+    assert price(*convolution("2022.1")).latency_cycles == pytest.approx(1160, abs=4)
+    assert price(*convolution("2022.2")).latency_cycles >= 3 * 1156

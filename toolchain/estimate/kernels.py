@@ -163,7 +163,9 @@ def _positions(layer: DesignLayer, design: Design, cycles: float, interval: floa
             least = pixels * _VIVADO_SHIFT_CYCLES[layer.input_shape[-1:] != (1,)]
             called = layer.reuse_factor + _VIVADO_CALL_CYCLES if layer.reuse_factor > 1 else 1
             return float(least + pixels * called), float(least), float(least + pixels * called + 1)
-        each = max(1.0, cycles) + _VITIS_STREAM_CYCLES if design.tool == "vitis" else max(1.0, interval)
+        one_by_one = design.tool == "vitis" and not _overlaps_positions(design)
+        longer = cycles > 1  # its words wait at the kernel's input, too (six layers)
+        each = max(1.0, cycles) + _VITIS_STREAM_CYCLES + longer if one_by_one else max(1.0, interval)
         whole = round(pixels * each + (3 if design.tool == "vitis" else cycles + 7))
         return float(whole), None, float(pixels * each if _rewinds(design) else whole + 1)
     if design.io_type == "io_stream":
@@ -178,6 +180,11 @@ def _positions(layer: DesignLayer, design: Design, cycles: float, interval: floa
         interval = min(interval, cycles + 2)
         return (found.number - 1) * interval + max(1.0, cycles) + 1, None, found.number * interval
     return cycles, None, interval
+
+
+def _overlaps_positions(design: Design) -> bool:
+    """Vitis before 2022.2 heeds the pragma that pipelines the loop over positions: five layers of one design."""
+    return "2000" < design.tool_version < "2022.2"
 
 
 def _rewinds(design: Design) -> bool:

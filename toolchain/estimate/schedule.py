@@ -22,6 +22,8 @@ PRODUCT_NS = {"7series": 3.36, "ultrascale": 2.6, "ultrascale_plus": 2.35}
 _JOINED_LEVELS = 0.65
 #: Vitis leaves sums of more products than this unbalanced (4,096 products were balanced, 10,976 were not).
 _BALANCED_PRODUCTS = 4096
+#: This version of Vitis balances them all.
+_BALANCES_FROM = 2023
 #: Two DSP blocks for one product, one after the other.
 _CASCADED = 1.6
 #: Additions of an unbalanced chain that fit where one level of a tree fits: its operands arrive in order.
@@ -50,7 +52,7 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     product = _product_ns(counts, layer, design)
     stages = stages_of(layer, counts, design)
     waiting = stages if stages > 1 else 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
-    if design.tool == "vitis" and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
+    if _chains(design) and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
         cycles = max(1, math.floor(counts.fan_in * level / (_CHAIN_GAIN * period)))
         products, sums = counts.bits_at(0), counts.level_bits[-1] if counts.level_bits else 0.0
         chain, shifted = products + cycles * sums, products / layer.reuse_factor
@@ -74,6 +76,12 @@ def stages_of(layer: DesignLayer, counts: Counts, design: Design) -> int:
     if layer.binding != "auto" or not uses_dsp(layer.data_width, widest, library(design).least_constant_bits):
         return 1
     return product_stages(design)
+
+
+def _chains(design: Design) -> bool:
+    """Whether long sums stay chains: Vitis 2021.1 left two so, Vitis 2023.1 balanced three."""
+    year = design.tool_version[:4]
+    return design.tool == "vitis" and (not year.isdigit() or int(year) < _BALANCES_FROM)
 
 
 def ternary_levels(words: int) -> int:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from toolchain.estimate.block import block_of
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.multiplexers import indexed_luts, multiplexer_luts
 from toolchain.estimate.prices import price
 from toolchain.estimate.stream_layers import memory_amounts, pooling_amounts, pooling_turns
@@ -147,3 +148,16 @@ def test_positions_follow_one_another_in_vitis_unless_its_version_overlaps_them(
     """1,160 cycles for 1,156 positions by 2022.1; from 2022.2 on three and more for each."""
     assert price(*convolution("2022.1")).latency_cycles == pytest.approx(1160, abs=4)
     assert price(*convolution("2022.2")).latency_cycles >= 3 * 1156
+
+
+def test_a_pipelined_window_is_kept_twice() -> None:
+    """Of 18,525 flip-flops of a published module with a window of 243 words of 16 bits 7,344 are the window."""
+    layer = DesignLayer(
+        "conv", "conv2d", 16, 41, 4096, 4096, np.full((243, 1), 5, dtype=np.int64), 16, 41, input_shape=(69, 69, 3),
+        window=(9, 9), implementation="linebuffer",
+    )  # fmt: skip
+    for clock, copies in ((5.0, 1.9), (25.0, 1.0)):
+        design = stream(layer, clock=clock, family="ultrascale_plus")
+        around = 64 * 8 * 3 + 260
+        assert layer_amounts(layer, design)["ff"].fixed >= around + copies * 243 * 16
+        assert layer_amounts(layer, design)["ff"].terms["window_bits"] == 0

@@ -57,7 +57,7 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
     },
     "block_few_turns/ff": {"multipliers": 16.0, "inputs": 16.0, "window_bits": 1.0, "rounded_bits": 1.0},
     "stream_block/lut": {"counted": 1.0, "rounded_bits": 8.0},
-    "stream_block/ff": {"counted": 1.0, "rounded_bits": 1.0},
+    "stream_block/ff": {"counted": 1.0, "rounded_bits": 0.0},
     "stream_softmax/lut": {"counted": 1.0},
     "stream_softmax/ff": {"counted": 1.0},
     "stream_activation/lut": {"counted": 1.0, "function_bits": 4.0},

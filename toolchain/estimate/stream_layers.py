@@ -22,6 +22,8 @@ _MOST_WAYS = 256
 _ADDER_LUT, _OUTPUT_LUT, _FEW_OUTPUTS_LUT, _FEW_OUTPUTS = 2.0, 45.0, 65.0, 12
 #: Vivado: what each word that a dense layer has gathered costs (four selections of two), and how often it is kept.
 _GATHERED_LUT, _GATHERED_COPIES = 36.0, 4.0
+#: A pipelined kernel keeps its input where the clock is faster than this.
+_HURRIED_NS = 8.0
 #: How often a word of a window, an accumulator, and a product are kept.
 _WINDOW_COPIES, _OUTPUT_COPIES, _PRODUCT_COPIES = 1.6, 3.0, 1.5
 #: Look-up tables of an activation that rounds and clips its word: nearly the same from 14 to 25 bits.
@@ -76,10 +78,30 @@ def with_stream(found: dict[str, Amounts], layer: DesignLayer, design: Design) -
     else:
         around = dense_ports(layer, design) if layer.kind == "dense" else window_logic(layer, design)
         lut, ff = around.lut, around.ff
+    ff += _gathered_copies(layer, design) * found["ff"].terms.get("window_bits", 0.0)
     more = {"lut": lut, "ff": ff}
     return {
-        name: Amounts(one.regime, one.terms, one.fixed + more[name]) for name, one in found.items()
-    }  # fmt: skip
+        name: Amounts(
+            one.regime, {**one.terms, "window_bits": 0.0} if name == "ff" else one.terms, one.fixed + more[name]
+        )
+        for name, one in found.items()
+    }
+
+
+def _gathered_copies(layer: DesignLayer, design: Design) -> float:
+    """How often the words of a window or of a dense layer's input are kept: once more where the kernel is pipelined.
+
+    A scale keeps its products and sums as well, at each stage of a product that does not fit into a cycle.
+    """
+    if layer.kind == "scale":
+        staged = design.tool == "vivado" and design.family == "7series" and layer.reuse_factor == 1
+        return 7.5 if staged and period_ns(design) < _HURRIED_NS else 2.0
+    if design.tool == "vitis":
+        return 1.5
+    hurried = period_ns(design) < _HURRIED_NS
+    if layer.kind == "dense":
+        return 3.0 if hurried else 2.0
+    return 1.9 if hurried else 1.0
 
 
 def activation_stream_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:

@@ -9,15 +9,18 @@ ships.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from project_reports import project_reports
+from project_reports import PROJECT, project_reports
 from published_reports import Reader, Report, observations
 
 from toolchain.estimate.calibration import SynthesizedDesign, fit_rows, rows_of
@@ -30,7 +33,11 @@ from toolchain.target import load_target
 
 FIGURES = ("dsp", "bram_18k", "lut", "ff", "latency_cycles", "initiation_interval")
 FOLDS = 8
+CONVOLUTIONS = {"conv1d", "conv2d", "depthwise"}
 GRID = 8  # every eighth design of the grid says enough of its deviations
+
+
+_fits: Calibrator  # of the process
 
 
 class Calibrator:
@@ -113,6 +120,11 @@ def scored(reports: list[Report], group: Callable[[Report], str], used: Coeffici
 
 def kind(report: Report) -> str:
     """Quality, source, strategy and whether weights are used once."""
+    if report.row.quality == PROJECT:
+        kinds = {layer.kind for layer in report.design.layers}
+        made = "recurrent" if "recurrent" in kinds else "convolutions" if kinds & CONVOLUTIONS else "dense"
+        single = any("format of its own" in layer.doubt for layer in report.design.layers)
+        return f"projects, {report.design.tool}, {report.design.io_type}, {made}{', HGQ' if single else ''}"
     once = str(report.row.reuse_effective) in ("1", "1.0")
     label = f"{report.row.quality} {report.group}"
     if report.group in ("wa", "ArgyKokk"):
@@ -120,9 +132,28 @@ def kind(report: Report) -> str:
     return label
 
 
+def later_kind(report: Report) -> str:
+    return kind(report) if report.row.quality == PROJECT else report.group
+
+
 def fold(report: Report) -> int:
     """A shape is in one fold as a whole."""
     return zlib.crc32(str(report.row.model).encode()) % FOLDS
+
+
+def _share(fits: Calibrator) -> None:
+    global _fits
+    _fits = fits
+
+
+def source_left_out(source: str) -> list[tuple[object, ...]]:
+    """The reports of ``source`` as a fit on all others sees them."""
+    left = frozenset({source})
+    used = with_intervals(_fits.fitted(_fits.without(left), True), _fits.deviations(left))
+    out = [report for report in _fits.reports if report.group == source]
+    after = [report for report in _fits.later if report.group == source]
+    rows = list(scored(out, lambda r: f"source left out: {kind(r)}", used))
+    return rows + list(scored(after, lambda r: f"source left out, logic synthesis: {later_kind(r)}", used))
 
 
 def every_report(reader: Reader, more: list[Report]) -> tuple[list[Report], list[Report]]:
@@ -136,13 +167,9 @@ def everything(folder: Path, more: list[Report]) -> pd.DataFrame:
     reports, later = every_report(reader, more)
     fits = Calibrator(reports, later)
     rows: list[tuple[object, ...]] = []
-    for source in sorted({report.group for report in reports}):
-        left = frozenset({source})
-        used = with_intervals(fits.fitted(fits.without(left), True), fits.deviations(left))
-        out = [report for report in reports if report.group == source]
-        rows += scored(out, lambda r: f"source left out: {kind(r)}", used)
-        out = [report for report in later if report.group == source]
-        rows += scored(out, lambda r: f"source left out, logic synthesis: {r.group}", used)
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork"), _share, (fits,)) as workers:
+        for found in workers.map(source_left_out, sorted({report.group for report in reports})):
+            rows += found
     grid = [report for report in reports if report.group == "wa"]
     seen = fits.deviations(frozenset())
     for number in range(FOLDS):

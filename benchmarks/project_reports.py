@@ -17,6 +17,9 @@ from toolchain.estimate.kinds import layer_amounts
 from toolchain.vendor.observations import reported
 from toolchain.vendor.reports import read_csynth
 
+#: The quality of a report that was read from a project's own directory.
+PROJECT = "P"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -24,7 +27,7 @@ class Row:
 
     source: str
     stage: str = "csynth"
-    quality: str = "P"
+    quality: str = PROJECT
     strategy: str = ""
     reuse_effective: str = ""
     model: str = ""

@@ -25,7 +25,7 @@ def confidence(design: Design, fpga: Fpga, priced: Priced) -> tuple[Literal["A",
     if fpga.bram_18k is None:
         notes.append("no public figure for this device's block RAM: memory was not checked against it")
     if design.tool == "vitis" and design.family != "7series":
-        notes.append("Vitis on this family: two designs were measured, others on a 7-series part")
+        notes.append("Vitis on this family: a dozen designs were measured; flip-flops may be half or twice as many")
     if design.io_type == "io_stream":
         notes.append("io_stream: counted after the modules of 45 designs of 15 authors, few of them of Vitis")
     if design.family not in _FAMILIES:

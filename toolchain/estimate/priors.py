@@ -33,6 +33,7 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
         "rounded_bits": 1.0,
     },
     "block/lut": {
+        "one": 0.0,
         "inputs": 36.0,
         "outputs": 18.0,
         "output_multiplexers": 1.0,

@@ -56,6 +56,14 @@ def test_the_whole_layers_are_what_the_report_says() -> None:
         assert price(layer, DESIGN).lut - behind == pytest.approx(lut, rel=0.02)
 
 
+def test_partitions_are_known_from_few_reports_and_many_words_from_none() -> None:
+    assert price(POINTWISE, DESIGN).measured == "foreign"
+    wide = replace(POINTWISE, words=36 * 20, weights=np.ones((2, 20), dtype=np.int64))
+    found = price(wide, replace(DESIGN, layers=(DEPTHWISE, wide, LAST)))
+    assert found.measured == "none"
+    assert found.of("lut")[1] >= 4
+
+
 def test_layers_in_dataflow_have_a_fifo_for_each_word() -> None:
     """10,872 look-up tables in 252 FIFOs, 3,286 in their handshakes."""
     whole = sum(word_fifos(layer, DESIGN)[0] for layer in (DEPTHWISE, POINTWISE))

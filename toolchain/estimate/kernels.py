@@ -112,8 +112,10 @@ def _in_partitions(lut: Figure, ff: Figure, layer: DesignLayer, design: Design) 
     shown = f", times {found.pixels}" + (f", and {{:.0f}} for {found.number} partitions" if found.number > 1 else "")
     away = found.number > 1 and layer.words > 256 and design.tool == "vivado"
     spread = (min(lut.spread[0], 0.5), max(lut.spread[1], 4.0)) if away else lut.spread
+    known = "none" if away or lut.measured == "none" else "foreign" if found.number > 1 else lut.measured
+    line = lut.line + shown.format(logic)
     return (
-        replace(lut, value=lut.value * found.pixels + logic, line=lut.line + shown.format(logic), spread=spread),
+        replace(lut, value=lut.value * found.pixels + logic, line=line, spread=spread, measured=known),
         replace(ff, value=ff.value * found.pixels + kept, line=ff.line + shown.format(kept)),
     )
 

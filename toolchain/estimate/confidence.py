@@ -27,7 +27,7 @@ def confidence(design: Design, fpga: Fpga, priced: Priced) -> tuple[Literal["A",
     if design.tool == "vitis" and design.family != "7series":
         notes.append("Vitis on this family: a dozen designs were measured; flip-flops may be half or twice as many")
     if design.io_type == "io_stream":
-        notes.append("io_stream: counted after the modules of 45 designs of 15 authors, few of them of Vitis")
+        notes.append("io_stream: counted after the modules of about 40 designs of 11 authors, few of them of Vitis")
     if design.family not in _FAMILIES:
         notes.append(f"{design.family}: delays of the operators were interpolated, no design was measured")
     for measured, text in (("none", "never measured"), ("foreign", "coefficients of another tool or of few reports")):

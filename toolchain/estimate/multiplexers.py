@@ -1,8 +1,8 @@
 """Words chosen by an index: what one such multiplexer costs in look-up tables.
 
-Read from 45 published designs (Vivado HLS 2019.1 to 2020.1, Vitis HLS 2022.1 to 2024.1). Vitis prices each by its own
+Read from 40 published designs (Vivado HLS 2019.1 to 2020.1, Vitis HLS 2022.1 to 2024.1). Vitis prices each by its own
 ways. Vivado prints one price for all of a design, that of the last one it made, whatever the others' ways and widths
-are (38 of 38 designs): so it is what the report will say.
+are (41 of 41 designs, many of one author): so it is what the report will say.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Look-up tables and flip-flops of layers in io_stream, counted as the tools build them: one regime for each kind.
 
 The counts price themselves: a fit finds how far off all of them are together (``counted``, near 1). Constants are those
-of the modules of 45 published designs; see ``streams.py``.
+of the modules of about 40 published designs; see ``streams.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What layers in io_stream have beside their arithmetic: FIFOs, line buffers, windows and their control.
 
-Counted as hls4ml writes it; the constants were read from the modules of 45 published designs (Vivado HLS 2019.1 to
+Counted as hls4ml writes it; the constants were read from the modules of 40 published designs (Vivado HLS 2019.1 to
 2020.1, Vitis HLS 2022.1 to 2024.1), none is fitted. docs/estimates.md says how near they are.
 """
 

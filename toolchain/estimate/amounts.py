@@ -51,18 +51,14 @@ def regime(layer: DesignLayer) -> str:
 
 @dataclass(frozen=True)
 class Products:
-    """The products of a layer of constants: DSP blocks, how many are in DSP blocks, and those in fabric.
-
-    A product in fabric has three digits or more, so two adders at least; ``fabric_area`` is what its partial products
-    (bits of one operand times bits of the other) are beyond those.
-    """
+    """The products of a layer of constants: DSP blocks, how many are in DSP blocks, and those in fabric."""
 
     dsp: float
     in_dsp: float
     fabric: float
-    fabric_bits: float  # of two adders for each product in fabric
-    fabric_area: float
-    fabric_products: float  # look-up tables of those in fabric, where each is printed as one operator
+    fabric_products: float  # look-up tables of those in fabric, each as the reports print it
+    fabric_bits: float = 0.0  # of two adders for each of them
+    fabric_area: float = 0.0  # of their partial products beyond those
 
 
 def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
@@ -72,28 +68,28 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
     """
     data, least = layer.data_width, library(design).least_constant_bits
     blocks: list[tuple[int, int]] = []  # (DSP blocks of one product, how many)
-    fabric: list[tuple[int, int, int]] = []  # (bits of two adders, area beyond them, how many)
+    fabric: list[tuple[float, int, int, int]] = []  # (look-up tables of one product, adder bits, area beyond, how many)
     for bits, number in sorted(counts.multiplier_widths, reverse=True):
         if layer.binding == "dsp" or (layer.binding == "auto" and uses_dsp(data, bits, least)):
             blocks.append((dsp_blocks(max(data, bits), min(data, bits), design.family), number))
         else:
+            square = max(bits, data) ** 2
+            printed = square if layer.binding == "lut" else max(_LEAST_PRODUCT_LUT, _PRODUCT_LUT * data * bits)
             adders = 2 * (data + bits)
-            area = data * (max(bits, data) if layer.binding == "lut" else bits)
-            fabric.append((adders, max(0, area - adders), number))
+            fabric.append((printed, adders, max(0, data * bits - adders), number))
     limit = counts.multipliers
     if layer.reuse_factor > 1:
         limit = max(1, limit_of(layer, counts, design.tool))
-    dsp = in_dsp = built = fabric_bits = fabric_area = 0
-    printed = 0.0
+    dsp = in_dsp = built = 0
+    logic, adder_bits, areas = 0.0, 0, 0
     for size, number in blocks:  # the widest first
         taken = min(number, limit - in_dsp)
         in_dsp, dsp = in_dsp + taken, dsp + taken * size
-    for adders, area, number in fabric:
+    for printed, adders, area, number in fabric:
         taken = min(number, limit - in_dsp - built)
-        built += taken
-        fabric_bits, fabric_area = fabric_bits + taken * adders, fabric_area + taken * area
-        printed += taken * max(_LEAST_PRODUCT_LUT, _PRODUCT_LUT * (adders + area))
-    return Products(dsp, in_dsp, built, fabric_bits, fabric_area, printed)
+        built, logic = built + taken, logic + taken * printed
+        adder_bits, areas = adder_bits + taken * adders, areas + taken * area
+    return Products(dsp, in_dsp, built, logic, adder_bits, areas)
 
 
 def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
@@ -151,25 +147,25 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     terms = {"products_that_take_turns": waiting, "rounded_bits": rounded}
     terms |= {} if staged else {"products_in_dsp": made.in_dsp}
     if known.adder is None or (name == "sequential" and design.tool == "vivado"):
-        bits += made.fabric_bits
-        terms |= {
-            "adders": adders, "product_adders": counts.product_adders + 2 * made.fabric,
-            "fabric_area": made.fabric_area,
-        }  # fmt: skip
+        terms |= {"adders": adders, "product_adders": counts.product_adders}
+        if layer.binding == "lut":
+            terms["operators_printed"] = made.fabric_products
+        else:  # two adders, and the area of its partial products beyond them
+            bits += made.fabric_bits
+            terms |= {"product_adders": counts.product_adders + 2 * made.fabric, "fabric_area": made.fabric_area}
     else:
         growing = adders + counts.product_adders - counts.negated_pairs - counts.full_adders
-        terms["operators_printed"] = (
-            known.adder * growing + known.full_adder * counts.full_adders + made.fabric_products
-        )
         bits -= counts.negated_bits  # the sum subtracts
+        terms["operators_printed"] = (
+            made.fabric_products + known.adder * growing + known.full_adder * counts.full_adders
+        )
     ff = {**_registers(layer, counts, place, design), "rounded_bits": rounded}
     return {"lut": Amounts(name, terms, bits), "ff": Amounts(name, ff, _held(layer, counts, place, design, made))}
 
 
 def _ports(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> int:
     """Outputs that a kernel of its own holds while the design is stalled: where a sample may begin each cycle."""
-    several = len(design.layers) > 1 or design.tool == "vitis"
-    apart = several and layer.kind == "dense" and design.io_type == "io_parallel" and regime(layer) == "constant"
+    apart = layer.kind == "dense" and design.io_type == "io_parallel" and regime(layer) == "constant"
     return counts.n_out if apart and place.cycles else 0
 
 
@@ -180,7 +176,8 @@ def _held(layer: DesignLayer, counts: Counts, place: Schedule, design: Design, m
     """
     stages = stages_of(layer, counts, design)
     inside = made.in_dsp * stage_registers(stages) + (stages - 1) * counts.bits_at(0)  # other products wait
-    if not _ports(layer, counts, place, design):
+    alone = len(design.layers) == 1 and design.tool == "vivado"
+    if alone or not _ports(layer, counts, place, design):
         return inside
     words = counts.n_in * layer.data_width if place.cycles > 1 else 0
     return inside + counts.n_out * layer.result_width + words

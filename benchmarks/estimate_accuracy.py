@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from project_reports import PROJECT, project_reports
-from published_reports import Reader, Report, observations
+from published_reports import Reader
+from scored_reports import Report, observations
 
 from toolchain.estimate.calibration import SynthesizedDesign, fit_rows, rows_of
 from toolchain.estimate.coefficients import Coefficients
@@ -123,8 +124,8 @@ def kind(report: Report) -> str:
     if report.row.quality == PROJECT:
         kinds = {layer.kind for layer in report.design.layers}
         made = "recurrent" if "recurrent" in kinds else "convolutions" if kinds & CONVOLUTIONS else "dense"
-        single = any("format of its own" in layer.doubt for layer in report.design.layers)
-        return f"projects, {report.design.tool}, {report.design.io_type}, {made}{', HGQ' if single else ''}"
+        doubted = any(layer.doubt for layer in report.design.layers)
+        return f"projects, {report.design.tool}, {report.design.io_type}, {made}{', doubted' if doubted else ''}"
     once = str(report.row.reuse_effective) in ("1", "1.0")
     label = f"{report.row.quality} {report.group}"
     if report.group in ("wa", "ArgyKokk"):
@@ -274,7 +275,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--projects", type=Path, help="synthesized hls4ml projects: FOLDER/SOURCE/…")
+    parser.add_argument("--projects", type=Path, help="synthesized hls4ml projects: FOLDER/AUTHOR/…")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     more = list(project_reports(given.projects)) if given.projects else []

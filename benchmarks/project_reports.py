@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from published_reports import Report
+from scored_reports import Report
 
 from toolchain.errors import ToolchainError
 from toolchain.estimate.calibration import Observation
@@ -26,36 +26,35 @@ class Row:
     """What the scores ask of a row of ``designs.csv``."""
 
     source: str
-    stage: str = "csynth"
+    stage: str
     quality: str = PROJECT
-    strategy: str = ""
-    reuse_effective: str = ""
     model: str = ""
     pair_id: str = ""
 
 
 def project_reports(folder: Path) -> Iterator[Report]:
-    """The reports of each synthesized project, by stage: ``folder/SOURCE/…``; what cannot be used is printed.
+    """The reports of each synthesized project, by stage: ``folder/AUTHOR/…``; what cannot be used is printed.
 
-    Only designs of dense layers in parallel, one format for all elements, enter a fit; all designs are scored.
+    An author's projects are left out together. Of designs of dense layers in parallel, without a doubt, the layers
+    enter a fit; all designs are scored. A project that another author published, too, counts once.
     """
-    seen: set[tuple[str, float, float]] = set()
+    seen: set[tuple[object, ...]] = set()
     for firmware in sorted(folder.rglob("firmware")):
         project = firmware.parent
-        source = project.relative_to(folder).parts[0]
+        author, *below = project.relative_to(folder).parts
         try:
-            found = _read(project, source)
+            found = _read(project, author, "/".join([author, *below[:1]]))
         except ToolchainError as error:
             print(f"left out: {project.relative_to(folder)}: {str(error).splitlines()[0]}")
             continue
         for report in found:
-            key = (source, report.figures["lut"], report.figures["ff"])
-            if key not in seen:  # a copy of another
+            key = (report.row.stage, *sorted(report.figures.items()))
+            if key not in seen:
                 seen.add(key)
                 yield report
 
 
-def _read(project: Path, source: str) -> list[Report]:
+def _read(project: Path, author: str, source: str) -> list[Report]:
     tops = [
         file for file in project.rglob("*_csynth.xml")
         if (project / "firmware" / file.name.replace("_csynth.xml", ".cpp")).is_file()
@@ -67,15 +66,14 @@ def _read(project: Path, source: str) -> list[Report]:
     vitis = "Vitis HLS" in text.read_text(errors="replace")[:500] if text.is_file() else top.tool_version >= "2021"
     version = re.match(r"\d{4}\.\d", top.tool_version)
     given = Given("vitis" if vitis else "vivado", version[0] if version else "", top.part, top.clock_period_ns)
-    directory = read_directory(project, given)
-    found = reported(directory, layers_wanted=False)
+    found = reported(read_directory(project, given), layers_wanted=False)
     known = {"dense", "activation", "softmax", "table", "scale", "reshape"}
     clean = found.design.io_type == "io_parallel" and {layer.kind for layer in found.design.layers} <= known
-    clean = clean and not any("a format of its own" in note for note in directory.notes)
+    clean = clean and not any(layer.doubt for layer in found.design.layers)
     few = {one.layer.name for one in found.layers if _regime(one) == "block"}  # five layers would lead the grid's fit
     layers = {one.layer.name: dict(one.figures) for one in found.layers if clean and one.layer.name not in few}
     return [
-        Report(Row(source, stage), found.design, source, dict(figures), layers if stage == "csynth" else {}, found.fpga)
+        Report(Row(source, stage), found.design, author, dict(figures), layers if stage == "csynth" else {}, found.fpga)
         for stage, figures in found.whole.items()
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from conftest import run_toolchain
+
 from toolchain import pipeline
 from toolchain.project import parse_project
 from toolchain.target import load_target
@@ -31,6 +33,16 @@ def request(table: dict[str, Any], folder: Path, until: str = "report") -> pipel
 
 def run(table: dict[str, Any], folder: Path, until: str = "report") -> pipeline.Outcome:
     return pipeline.run(request(table, folder, until))
+
+
+def initialised(folder: Path) -> list[str]:
+    """``toolchain init`` for ``model.keras`` in ``made/``; the project of ``data.npz`` is written and checked."""
+    command = ["init", "--folder", str(folder / "made"), "--model", str(folder / "model.keras")]
+    done = run_toolchain(*command, "named", "--data", str(folder / "data.npz"))
+    assert done.returncode == 0, done.stderr
+    checked = run_toolchain("check", str(folder / "made" / "named"))
+    assert checked.returncode == 0, checked.stderr
+    return command
 
 
 def found(outcome: pipeline.Outcome, name: str, kind: Any) -> Any:

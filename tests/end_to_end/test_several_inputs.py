@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import run_toolchain
-from port_cases import WAYS_OF_PRUNING, project_table, run
+from port_cases import WAYS_OF_PRUNING, initialised, project_table, run
 
 from toolchain import pipeline
 from toolchain.data.ports import by_port
@@ -210,11 +210,7 @@ def test_a_reference_architecture_has_one_input(tmp_path: Path) -> None:
 
 def test_init_writes_the_project_of_named_arrays_and_of_a_tables_columns(tmp_path: Path) -> None:
     project(tmp_path)
-    command = ["init", "--folder", str(tmp_path / "made"), "--model", str(tmp_path / "model.keras")]
-    done = run_toolchain(*command, "named", "--data", str(tmp_path / "data.npz"))
-    assert done.returncode == 0, done.stderr
-    checked = run_toolchain("check", str(tmp_path / "made" / "named"))
-    assert checked.returncode == 0, checked.stderr
+    command = initialised(tmp_path)
     rows = "\n".join(",".join(str(place + column) for column in range(4)) for place in range(30))
     (tmp_path / "table.csv").write_text(f"a,b,c,y\n{rows}\n")
     columns = ["--data", str(tmp_path / "table.csv"), "--predict", "y"]

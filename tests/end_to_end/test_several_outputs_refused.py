@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import run_toolchain
 from output_cases import PARTS, inputs, model, project, save, targets
-from port_cases import request, run
+from port_cases import initialised, request, run
 
 from toolchain import pipeline
 from toolchain.errors import PreflightError, UnsupportedModelError
@@ -77,11 +77,7 @@ def test_two_outputs_of_one_layer_are_refused_before_any_work(tmp_path: Path) ->
 
 def test_init_writes_the_project_of_named_arrays_and_of_a_tables_columns(tmp_path: Path) -> None:
     project(tmp_path)
-    command = ["init", "--folder", str(tmp_path / "made"), "--model", str(tmp_path / "model.keras")]
-    done = run_toolchain(*command, "named", "--data", str(tmp_path / "data.npz"))
-    assert done.returncode == 0, done.stderr
-    checked = run_toolchain("check", str(tmp_path / "made" / "named"))
-    assert checked.returncode == 0, checked.stderr
+    command = initialised(tmp_path)
     rows = "\n".join(",".join(str(place % 7 + column) for column in range(4)) for place in range(30))
     (tmp_path / "table.csv").write_text(f"a,b,c,y\n{rows}\n")
     data = ["--data", str(tmp_path / "table.csv")]

@@ -13,11 +13,10 @@ import numpy as np
 
 from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.multiplexers import padded_multiplexer_luts
 from toolchain.estimate.operator_library import product_stages, stage_registers
 from toolchain.network.constant_products import dsp_blocks
 
-#: Look-up tables of a 16-bit multiplexer by its ways, as the tools' operator library gives them; beyond: 5.42 each way.
-_MULTIPLEXER = {2: 16, 4: 20, 8: 45, 16: 85, 32: 178, 64: 297, 128: 697, 256: 1386}
 #: Inputs that a multiplier chooses from are looked up, not selected, beyond this number.
 _MOST_WAYS = 32
 #: Below this many bits the table of output indices is built in logic (all of 871 designs).
@@ -97,7 +96,7 @@ def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str,
         ways = min(block.factor, _MOST_WAYS) if block.factor < block.n_in else 1
         lut = {
             "one": 1.0, "inputs": block.n_in * data, "outputs": outputs * held,
-            "input_multiplexers": number * multiplexer(ways) * data, "accumulators": number * held,
+            "input_multiplexers": number * padded_multiplexer_luts(ways) * data, "accumulators": number * held,
             "rounded_bits": rounded,
         }  # fmt: skip
         ff = {
@@ -111,7 +110,7 @@ def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str,
         "inputs": block.n_in * data,
         "outputs": outputs * held,
         "outputs_side": 0.0 if wide else outputs * held,
-        "output_multiplexers": number * multiplexer(outputs) * held if wide else 0.0,
+        "output_multiplexers": number * padded_multiplexer_luts(outputs) * held if wide else 0.0,
         "multipliers_side": 0.0 if wide else number * held,
         "fabric_products": 0.0 if block_dsp(block, layer, design) else number * data,
         "single": float(number == 1),
@@ -129,9 +128,3 @@ def block_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str,
         "single": float(number == 1),
     }
     return {"lut": Amounts("block", lut), "ff": Amounts("block", ff, held_inside)}
-
-
-def multiplexer(ways: int) -> float:
-    """Look-up tables of a 16-bit multiplexer."""
-    power = 1 << max(ways - 1, 0).bit_length()
-    return 0.0 if power < 2 else float(_MULTIPLEXER.get(power, 5.42 * power))

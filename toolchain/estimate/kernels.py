@@ -11,6 +11,7 @@ from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
+from toolchain.estimate.operator_library import older_than
 from toolchain.estimate.partitions import Partitions, gathered_lut, partitions, stored_ff, stored_lut
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
 from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
@@ -23,7 +24,7 @@ _VITIS_STREAM_CYCLES = 2
 _VIVADO_SHIFT_CYCLES, _VIVADO_CALL_CYCLES = (6, 8), 3
 #: From here on Vitis starts the next sample while the last positions of one are computed (a loop that rewinds): the
 #: one design of 2024.1 does, the one of 2023.2 does not.
-_REWINDS_FROM = 2024
+_REWINDS_FROM = "2024"
 #: Vitis: cycles of the one product that all share in a DSP block (three of three layers).
 _ONLY_DSP_CYCLES = 5
 #: What da4ml 0.5.2 leaves of one adder a digit: 0.49, 0.47, 0.43 for 16 x 32, 32 x 32, 64 x 64 weights of 8 bits.
@@ -186,13 +187,12 @@ def _positions(layer: DesignLayer, design: Design, cycles: float, interval: floa
 
 def _overlaps_positions(design: Design) -> bool:
     """Vitis before 2022.2 heeds the pragma that pipelines the loop over positions: five layers of one design."""
-    return "2000" < design.tool_version < "2022.2"
+    return older_than(design, "2022.2")
 
 
 def _rewinds(design: Design) -> bool:
-    """Whether a loop in a dataflow region begins again before it ends. A version not known is taken as a recent one."""
-    year = design.tool_version.split(".")[0]
-    return design.tool == "vitis" and (not year.isdigit() or int(year) >= _REWINDS_FROM)
+    """Whether a loop in a dataflow region begins again before it ends."""
+    return design.tool == "vitis" and not older_than(design, _REWINDS_FROM)
 
 
 def _reads(layer: DesignLayer) -> int:

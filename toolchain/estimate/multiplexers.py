@@ -15,6 +15,9 @@ from toolchain.estimate.design import Design, DesignLayer
 
 _WAYS = (2, 3, 4, 5, 6, 8, 10, 13, 16, 24, 31, 41, 48, 57, 64, 72, 91, 128, 256)
 _LUT = (16, 17, 21, 27, 31, 43, 55, 65, 65, 118, 148, 181, 209, 245, 273, 337, 448, 673, 1362)
+#: Of a dense layer in parallel, whose index has all values of its bits, by the next power of two of its ways (871
+#: designs of Vivado 2020.1, which have no other multiplexers); beyond: 5.42 look-up tables each way.
+_PADDED = {2: 16, 4: 20, 8: 45, 16: 85, 32: 178, 64: 297, 128: 697, 256: 1386}
 #: A word that a state of the schedule chooses, not an index: for each state, and once.
 _BY_STATE, _BY_STATE_ONCE, _VITIS_BY_STATE = 5.0, 6.0, 3.3
 #: With so few turns the tools see which word each turn needs.
@@ -28,6 +31,12 @@ def multiplexer_luts(ways: int) -> float:
     if ways > _WAYS[-1]:
         return _LUT[-1] * ways / _WAYS[-1]
     return float(np.interp(ways, _WAYS, _LUT))
+
+
+def padded_multiplexer_luts(ways: int) -> float:
+    """Look-up tables of a 16-bit multiplexer."""
+    power = 1 << max(ways - 1, 0).bit_length()
+    return 0.0 if power < 2 else float(_PADDED.get(power, 5.42 * power))
 
 
 def indexed_luts(ways: int, design: Design) -> float:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from toolchain.estimate.design import Design
 
-#: The first year whose reports print every adder with look-up tables beyond its bits.
-_SEPARATE_ADDERS_FROM = 2022
-#: The first year whose comparisons have look-up tables beyond their bits, too.
-_WIDE_COMPARISONS_FROM = 2023
+#: The first version whose reports print every adder with look-up tables beyond its bits.
+_SEPARATE_ADDERS_FROM = "2022"
+#: The first version whose comparisons have look-up tables beyond their bits, too.
+_WIDE_COMPARISONS_FROM = "2023"
 #: From this clock period on 7-series devices are not slow.
 _UNHURRIED_NS = 15.0
 
@@ -43,23 +43,25 @@ _VITIS_2022 = OperatorLibrary(7.0, 4.0, 14.0, 0.0, 46.0, 4)
 _VITIS_2023 = OperatorLibrary(7.0, 4.0, 14.0, 10.0, 87.0, 4)
 
 
-def year(design: Design) -> int | None:
-    """The year of the tool's version; None when it is not known."""
-    first = design.tool_version.split(".")[0]
-    return int(first) if first.isdigit() else None
+def older_than(design: Design, version: str) -> bool:
+    """Whether the tool's version is before ``version`` (``2022.2``). One that is not known is taken as a recent one."""
+    return "2000" < design.tool_version < version
+
+
+def unhurried(design: Design) -> bool:
+    """Whether the clock is slow enough for any device."""
+    return design.clock_period_ns >= _UNHURRIED_NS
 
 
 def library(design: Design) -> OperatorLibrary:
-    """The library of the design's tool. A version of Vitis that is not known is taken as a recent one."""
+    """The library of the design's tool and device."""
     if design.tool == "vivado":
         if product_stages(design) > 1:
             return _VIVADO_STAGED
-        slow = design.family == "7series" and design.clock_period_ns < _UNHURRIED_NS
-        return _VIVADO_7SERIES if slow else _VIVADO
-    known = year(design)
-    if known is None or known >= _WIDE_COMPARISONS_FROM:
-        return _VITIS_2023
-    return _VITIS_2022 if known >= _SEPARATE_ADDERS_FROM else _VITIS_2021
+        return _VIVADO_7SERIES if design.family == "7series" and not unhurried(design) else _VIVADO
+    if older_than(design, _SEPARATE_ADDERS_FROM):
+        return _VITIS_2021
+    return _VITIS_2022 if older_than(design, _WIDE_COMPARISONS_FROM) else _VITIS_2023
 
 
 #: 7-series: nanoseconds of a product of more than nine bits in one DSP block, by speed grade (two parts of grade 1, one
@@ -69,6 +71,10 @@ _WIDE_PRODUCT_NS = {1: 6.9, 2: 5.6, 3: 4.3}
 _TWO_STAGES_FF, _MORE_STAGES_FF = 67.0, 69.0
 
 
+#: Nanoseconds of one level of 16-bit adders, and of a product in one DSP block; other families as UltraScale+.
+_LEVEL_NS = {"7series": 2.07, "ultrascale": 1.0}
+_PRODUCT_NS = {"7series": 3.36, "ultrascale": 2.6}
+_LEVEL_NS_ULTRASCALE_PLUS, _PRODUCT_NS_ULTRASCALE_PLUS = 0.85, 2.35
 #: Share of the clock period that the tool keeps free unless told otherwise (UG902, UG1399).
 UNCERTAINTY = {"vivado": 0.125, "vitis": 0.27}
 
@@ -76,6 +82,16 @@ UNCERTAINTY = {"vivado": 0.125, "vitis": 0.27}
 def period_ns(design: Design) -> float:
     """The clock period without the share that the tool keeps free."""
     return design.clock_period_ns * (1 - UNCERTAINTY[design.tool])
+
+
+def level_ns(design: Design) -> float:
+    """Nanoseconds of one level of adders."""
+    return _LEVEL_NS.get(design.family, _LEVEL_NS_ULTRASCALE_PLUS)
+
+
+def product_ns(design: Design) -> float:
+    """Nanoseconds of a product in one DSP block."""
+    return _PRODUCT_NS.get(design.family, _PRODUCT_NS_ULTRASCALE_PLUS)
 
 
 def product_stages(design: Design) -> int:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from toolchain.estimate.block import multiplexer
 from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kernels import kernel_price
+from toolchain.estimate.multiplexers import padded_multiplexer_luts
 from toolchain.estimate.price import Price, widened
 from toolchain.estimate.small_layers import table_blocks
 from toolchain.network.reuse_factors import block_reuse_factor
@@ -38,7 +38,7 @@ def recurrent_price(layer: DesignLayer, design: Design, coefficients: Coefficien
     narrow = layer.data_width <= _NARROW
     states = units * (1 if narrow else 3)
     blocks = table_blocks(layer, gates * units)
-    lut = sum(part.lut for part in parts) + gates * units * (20.0 * layer.data_width + multiplexer(2))
+    lut = sum(part.lut for part in parts) + gates * units * (20.0 * layer.data_width + padded_multiplexer_luts(2))
     ff = sum(part.ff for part in parts) + gates * units * 4.0 * layer.data_width
     step = factor + (_NARROW_STEP_CYCLES if narrow else _STEP_CYCLES)
     steps = max(layer.positions, 1)

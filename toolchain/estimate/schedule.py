@@ -12,18 +12,22 @@ from dataclasses import dataclass
 
 from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import library, period_ns, product_stages
+from toolchain.estimate.operator_library import (
+    level_ns,
+    library,
+    older_than,
+    period_ns,
+    product_ns,
+    product_stages,
+)
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
-#: Nanoseconds of one level of 16-bit adders, and of a product in one DSP block.
-LEVEL_NS = {"7series": 2.07, "ultrascale": 1.0, "ultrascale_plus": 0.85}
-PRODUCT_NS = {"7series": 3.36, "ultrascale": 2.6, "ultrascale_plus": 2.35}
 #: The last levels of a tree join the cycle before them, as do the last of a cycle that holds several: ternary adders.
 _JOINED_LEVELS = 0.65
 #: Vitis leaves sums of more products than this unbalanced (4,096 products were balanced, 10,976 were not).
 _BALANCED_PRODUCTS = 4096
 #: This version of Vitis balances them all.
-_BALANCES_FROM = 2023
+_BALANCES_FROM = "2023"
 #: Two DSP blocks for one product, one after the other.
 _CASCADED = 1.6
 #: Additions of an unbalanced chain that fit where one level of a tree fits: its operands arrive in order.
@@ -48,7 +52,7 @@ class Schedule:
 def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     """The schedule of a layer that is evaluated with all its products at once."""
     period = period_ns(design)
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     product = _product_ns(counts, layer, design)
     stages = stages_of(layer, counts, design)
     waiting = stages if stages > 1 else 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
@@ -80,8 +84,7 @@ def stages_of(layer: DesignLayer, counts: Counts, design: Design) -> int:
 
 def _chains(design: Design) -> bool:
     """Whether long sums stay chains: Vitis 2021.1 left two so, Vitis 2023.1 balanced three."""
-    year = design.tool_version[:4]
-    return design.tool == "vitis" and (not year.isdigit() or int(year) < _BALANCES_FROM)
+    return design.tool == "vitis" and older_than(design, _BALANCES_FROM)
 
 
 def ternary_levels(words: int) -> int:
@@ -100,7 +103,7 @@ def _any_dsp(counts: Counts, layer: DesignLayer) -> bool:
 
 def _product_ns(counts: Counts, layer: DesignLayer, design: Design) -> float:
     """The slowest kind of product decides: in a DSP block, of two digits, negated, or wiring."""
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     rounding = 2 * level if layer.accumulator_rounds else 0.0
     if counts.selection_bits:
         return rounding + 0.5 * level
@@ -108,6 +111,6 @@ def _product_ns(counts: Counts, layer: DesignLayer, design: Design) -> float:
         longest = max(bits for bits, _ in counts.multiplier_widths)
         wide, narrow = max(longest, layer.data_width), min(longest, layer.data_width)
         cascade = _CASCADED if dsp_blocks(wide, narrow, design.family) > 1 else 1.0
-        return PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"]) * cascade + rounding
-    block = PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
+        return product_ns(design) * cascade + rounding
+    block = product_ns(design)
     return rounding + (min(2 * level, block) if counts.adders else level if counts.product_adders else 0.0)

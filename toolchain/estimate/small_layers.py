@@ -11,8 +11,15 @@ import math
 from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.block import memory_blocks
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import library, period_ns, product_stages
-from toolchain.estimate.schedule import LEVEL_NS, PRODUCT_NS
+from toolchain.estimate.operator_library import (
+    level_ns,
+    library,
+    older_than,
+    period_ns,
+    product_ns,
+    product_stages,
+    unhurried,
+)
 
 #: Functions that only move or select words.
 WIRING = ("concatenate", "transpose", "permute", "clone", "repack", "reshape", "flatten", "crop")
@@ -25,8 +32,8 @@ _SOFTMAX_TABLES = {"vitis": 4.0, "vivado": 1.0}
 _SLOW_TABLES = 4.0
 #: The same by Vitis from 2022 on, on UltraScale+ (five designs: 4 to 8 cycles, within 2).
 _FAST_TABLES = 2.5
-#: Cycles more where the product has stages (Vivado: four designs), and the period from which tables take none.
-_STAGED_PRODUCT, _UNHURRIED_NS = 3.0, 15.0
+#: Cycles more where the product has stages (Vivado: four designs).
+_STAGED_PRODUCT = 3.0
 #: A cycle less where no maximum is sought (Vivado: four designs).
 _NO_MAXIMUM = 1.0
 #: Softmax trees and products are cut more often than the delays say (six Vitis designs).
@@ -70,22 +77,22 @@ def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]
 
 def activation_cycles(design: Design) -> int:
     """A comparison and a selection: one cycle when they do not fit beside their neighbours."""
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     return math.floor(_COMPARISON_LEVELS * level / period_ns(design))
 
 
 def activation_ns(layer: DesignLayer, design: Design) -> float:
     """Nanoseconds of a comparison and a selection, or of the product of a scale."""
     if layer.function == "scale":
-        return PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
-    return _COMPARISON_LEVELS * LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+        return product_ns(design)
+    return _COMPARISON_LEVELS * level_ns(design)
 
 
 def softmax_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
     """By class: subtract, look up, multiply; a word of each class is alive in each cycle."""
     classes = float(softmax_classes(layer))
     if design.io_type == "io_stream":
-        level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+        level = level_ns(design)
         kept = classes * (60 + 240 * level / design.clock_period_ns)
         return {
             "lut": Amounts("stream_softmax", {"counted": classes * _STREAM_SOFTMAX_LUT[design.tool]}),
@@ -106,14 +113,14 @@ def softmax_classes(layer: DesignLayer) -> int:
 
 def softmax_cycles(layer: DesignLayer, design: Design) -> int:
     """A tree that finds the maximum, a table, a tree of sums, a table, a product."""
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
-    product = PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
+    level = level_ns(design)
+    product = product_ns(design)
     tree = math.log2(max(softmax_classes(layer), 2)) + 1
     trees = tree if layer.function == "latency" else 2 * tree  # hls4ml's "latency" form seeks no maximum
     if library(design).adder is not None and design.family != "7series":
         return round((trees * level + product) / period_ns(design) + _FAST_TABLES)
     tables = _SLOW_TABLES if design.family == "7series" else _SOFTMAX_TABLES[design.tool]
-    if period_ns(design) > _UNHURRIED_NS:
+    if unhurried(design):
         tables = 1.0
     elif design.tool == "vivado" and product_stages(design) > 1:
         tables += _STAGED_PRODUCT
@@ -137,7 +144,7 @@ def softmax_memory(layer: DesignLayer, design: Design) -> tuple[int, int]:
         dsp = math.ceil(dsp / layer.reuse_factor)
         if design.tool == "vivado":
             return math.ceil(at_once / 2) + 1, dsp
-        return classes if design.tool_version.startswith(("2020", "2021", "2022")) else 5, dsp
+        return classes if older_than(design, "2023") else 5, dsp
     tables = math.ceil(classes / 2) + 1
     if design.tool == "vivado":
         return tables, dsp
@@ -173,10 +180,10 @@ def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
 
 def pooling_cycles(layer: DesignLayer, design: Design) -> int:
     """A tree of comparisons and selections, or of adders and a division by a constant."""
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     window = math.prod(layer.window) if layer.window else 2
     average = layer.function.endswith("average")
     delay = math.log2(max(window, 2)) * (1.0 if average else _COMPARISON_LEVELS) * level
     if average and window & (window - 1):
-        delay += 2 * PRODUCT_NS.get(design.family, PRODUCT_NS["ultrascale_plus"])
+        delay += 2 * product_ns(design)
     return math.floor(delay / period_ns(design))

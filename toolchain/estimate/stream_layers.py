@@ -12,8 +12,7 @@ from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.block import Block
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.multiplexers import chooses_by_index, indexed_luts, selection_luts
-from toolchain.estimate.operator_library import period_ns
-from toolchain.estimate.schedule import LEVEL_NS
+from toolchain.estimate.operator_library import level_ns, period_ns
 from toolchain.estimate.streams import dense_ports, line_buffer, window_logic
 
 #: A multiplexer of more ways than this is a chain of selections.
@@ -121,7 +120,7 @@ def _kept(design: Design) -> float:
     """How often a word is kept on its way: comparison, selection and rounding, each a level and a half of adders."""
     if design.tool == "vitis":
         return 1.0
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     period = period_ns(design)
     return float(min(2.0, 3.1 * level / period * math.sqrt(level)))
 
@@ -148,7 +147,7 @@ def pooling_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
 
 def _waits(words: int, design: Design) -> int:
     """Cycles in which the words of a pooling window wait: each level of comparisons has an index and a selection."""
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     period = period_ns(design)
     return math.floor(2.2 * math.log2(max(words, 2)) * level / period)
 
@@ -157,5 +156,5 @@ def pooling_turns(layer: DesignLayer, design: Design) -> int:
     """Cycles for each position that a pooling layer reads: its counters close a loop of two and a half adders."""
     if design.tool == "vitis" or layer.implementation == "encoded":
         return 1
-    level = LEVEL_NS.get(design.family, LEVEL_NS["ultrascale_plus"])
+    level = level_ns(design)
     return 2 if 2.4 * level > period_ns(design) else 1

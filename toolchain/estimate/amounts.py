@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from toolchain.estimate.adder_graphs import counts_of, shared
 from toolchain.estimate.counting import Counts, KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import library, stage_registers
+from toolchain.estimate.operator_library import free_running, library, stage_registers
 from toolchain.estimate.schedule import Schedule, schedule, stages_of
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
@@ -36,10 +37,13 @@ class Amounts:
 
 
 def kernel_counts(layer: DesignLayer) -> Counts:
-    """Counts of the layer's constants. The weights must be known."""
+    """Counts of the layer's constants. The weights must be known, or the adders that are left of them."""
+    if layer.adder_graph is not None:
+        return counts_of(layer.adder_graph)
     assert layer.weights is not None
-    operands = KernelOperands(layer.data_width, max(layer.accumulator_width, 1), layer.dropped_bits)
-    return count(layer.weights, operands)
+    operands = KernelOperands(layer.data_width, max(layer.accumulator_width, 1), layer.dropped_bits, layer.data_widths)
+    found = count(layer.weights, operands)
+    return shared(found) if layer.strategy == "distributed_arithmetic" else found
 
 
 def regime(layer: DesignLayer) -> str:
@@ -106,19 +110,20 @@ def limit_of(layer: DesignLayer, counts: Counts, tool: str) -> int:
         return math.ceil(layer.words / layer.reuse_factor)
     if layer.kind == "depthwise":
         return math.ceil(counts.n_in * counts.n_out / layer.reuse_factor)
-    return multiplier_limit(layer.reuse_factor, counts, tool)
+    return multiplier_limit(layer.reuse_factor, counts, tool, layer.unused)
 
 
-def multiplier_limit(factor: int, counts: Counts, tool: str) -> int:
+def multiplier_limit(factor: int, counts: Counts, tool: str, unused: int = 0) -> int:
     """Multipliers at once: exact for 38 of 38 Vitis layers; Vivado keeps one more from 1,024 on (15 of 15 designs).
 
     That one is not added where it would exceed the limit at the next smaller divisor: pruned layers were not measured.
     """
     weights = counts.n_in * counts.n_out
-    limit = math.ceil(weights / factor) - counts.zeros // factor
+    zeros = counts.zeros - unused  # hls4ml counts the weights of outputs that nothing reads
+    limit = math.ceil(weights / factor) - zeros // factor
     if tool == "vivado" and factor >= 1024:
         below = next(divisor for divisor in range(1023, 0, -1) if weights % divisor == 0)
-        return min(limit + 1, weights // below - counts.zeros // below)
+        return min(limit + 1, weights // below - zeros // below)
     return limit
 
 
@@ -166,7 +171,17 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
 def _ports(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> int:
     """Outputs that a kernel of its own holds while the design is stalled: where a sample may begin each cycle."""
     apart = layer.kind == "dense" and design.io_type == "io_parallel" and regime(layer) == "constant"
-    return counts.n_out if apart and place.cycles else 0
+    stalls = place.cycles > (1 if free_running(design) else 0)
+    return _outputs(layer, counts) if apart and stalls else 0
+
+
+def _outputs(layer: DesignLayer, counts: Counts) -> int:
+    """Words of one evaluation that anything reads."""
+    return min(counts.n_out, max(1, layer.words // max(layer.positions, 1)))
+
+
+def _input_bits(layer: DesignLayer, counts: Counts) -> int:
+    return sum(layer.data_widths) if layer.data_widths else counts.n_in * layer.data_width
 
 
 def _held(layer: DesignLayer, counts: Counts, place: Schedule, design: Design, made: Products) -> float:
@@ -179,8 +194,8 @@ def _held(layer: DesignLayer, counts: Counts, place: Schedule, design: Design, m
     alone = len(design.layers) == 1 and design.tool == "vivado"
     if alone or not _ports(layer, counts, place, design):
         return inside
-    words = counts.n_in * layer.data_width if place.cycles > 1 else 0
-    return inside + counts.n_out * layer.result_width + words
+    words = _input_bits(layer, counts) if place.cycles > 1 else 0
+    return inside + _outputs(layer, counts) * layer.result_width + words
 
 
 def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> dict[str, float]:
@@ -196,9 +211,9 @@ def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Desi
         return {**common, "cut_bits": alive, "port_bits": ports}
     if regime(layer) == "registered":
         real, pairs = counts.multipliers, counts.adders
-        return {**common, "products": real, "pairs": pairs, "outputs": counts.n_out}
+        return {**common, "products": real, "pairs": pairs, "outputs": _outputs(layer, counts)}
     if alone and place.cycles:
-        ports += layer.result_width * counts.n_out
+        ports += layer.result_width * _outputs(layer, counts)
     return {**common, "cut_bits": place.cut_bits, "product_bits": place.product_bits, "port_bits": ports}
 
 

@@ -12,11 +12,18 @@ from toolchain.network.constant_products import constant_bits, csd_digits
 
 @dataclass(frozen=True)
 class KernelOperands:
-    """Widths around a kernel, in bits. ``dropped_bits``: fractional bits of a product that the accumulator lacks."""
+    """Widths around a kernel, in bits. ``dropped_bits``: fractional bits of a product that the accumulator lacks;
+    ``data_widths``: of each input, where they differ."""
 
     data_width: int = 16
     accumulator_width: int = 64
     dropped_bits: int = 0
+    data_widths: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> NDArray[np.int64]:
+        """Widths of the inputs, to stand before a matrix ``(n_in, n_out)``."""
+        return np.array(self.data_widths or (self.data_width,), dtype=np.int64)[:, None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def _product_widths(
     weights: NDArray[np.int64], digits: NDArray[np.int64], operands: KernelOperands
 ) -> NDArray[np.int64]:
     """Bits of each product as the accumulator takes it; 0 for weight 0. A power of two adds no bit."""
-    grown = operands.data_width + _length(weights) - (digits == 1) - operands.dropped_bits
+    grown = operands.inputs + _length(weights) - (digits == 1) - operands.dropped_bits
     return np.where(weights != 0, np.clip(grown, 1, operands.accumulator_width), 0)
 
 
@@ -126,10 +133,11 @@ def _product_adders(
     length = _length(odd)
     both = (odd == (1 << np.maximum(length - 1, 0)) + 1) & (odd > 3) & (ordered < 0)
     number = np.where(pair, 1 + both, 0)
-    negated = int((first & (digits == 1) & (ordered < 0)).sum())
-    bits = int((number * (operands.data_width + length)).sum()) + negated * (operands.data_width + 1)
+    negated = first & (digits == 1) & (ordered < 0)
+    grown = operands.inputs + length
+    bits = int((number * grown).sum()) + int((negated * (operands.inputs + 1)).sum())
     again = pair & both
-    return int(number.sum()) + negated, bits, int(again.sum()), int((again * (operands.data_width + length)).sum())
+    return int(number.sum() + negated.sum()), bits, int(again.sum()), int((again * grown).sum())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.estimate.adder_graphs import AdderGraph
+
 #: What a layer does, in the field's words. ``reshape`` is wiring; ``table`` any function of one word read from a table.
 Kind = Literal[
     "dense", "conv1d", "conv2d", "depthwise", "recurrent", "scale", "embedding", "pooling", "merge", "activation",
@@ -52,6 +54,9 @@ class DesignLayer:
     pixels: int = 0  # positions that a convolution in io_parallel computes at once; 0: one
     implementation: str = ""  # of a window: linebuffer, encoded (io_stream), pointwise (io_parallel); empty: linebuffer
     fifo_depth: int = 0  # of the stream behind the layer; 0: the positions of one sample
+    data_widths: tuple[int, ...] = ()  # of each input, where they differ; 0: always zero
+    unused: int = 0  # weights that are not zero, of outputs that nothing reads: they stand as zeros in ``weights``
+    adder_graph: AdderGraph | None = None  # of distributed arithmetic, where it is known
     doubt: str = ""  # why the counting may not hold for this layer: it is then taken as never measured
 
 

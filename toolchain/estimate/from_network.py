@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedModelError
+from toolchain.estimate.adder_graphs import AdderGraph, solved
 from toolchain.estimate.design import Design, DesignLayer, Kind
 from toolchain.fixed_point import Overflow, Rounding
 from toolchain.network import nodes as operators
@@ -24,17 +25,41 @@ _MERGES: dict[type[Node], str] = {
 
 def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> Design:
     """The design that ``hls`` would write for ``network``. Raises UnsupportedModelError for operators not covered."""
-    layers = [_layer(node, network, section) for node in network.nodes if not isinstance(node, Input)]
+    layers = [
+        layer for node in network.nodes if not isinstance(node, Input) for layer in _layers(node, network, section)
+    ]
     clock = section.clock_period_ns or fpga.clock_period_ns
     grade = speed_grade(fpga.part)
-    return Design(tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade)
+    beside = section.io_type == "io_parallel" and any(_runs_beside(layer) for layer in layers)
+    return Design(
+        tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade, dataflow=beside
+    )  # fmt: skip
+
+
+def _runs_beside(layer: DesignLayer) -> bool:
+    """Whether hls4ml writes DATAFLOW for a design with this layer (its ``pipeline_style`` is ``auto``)."""
+    if layer.kind in ("conv1d", "conv2d", "depthwise") and layer.positions > 1:
+        return True
+    return layer.kind in ("dense", "conv1d", "conv2d", "depthwise") and layer.strategy == "resource"
+
+
+def _layers(node: Node, network: FixedPointNetwork, section: HlsSection) -> tuple[DesignLayer, ...]:
+    """The node's layer; in io_stream the zeros around a convolution's input come from one of their own."""
+    found = _layer(node, network, section)
+    padded = isinstance(node, operators.Convolution | operators.DepthwiseConvolution) and np.any(node.padding)
+    if not padded or section.io_type != "io_stream":
+        return (found,)
+    inside, bits = found.input_shape, found.data_width
+    places = math.prod(inside[:-1])
+    words = places * inside[-1]
+    return DesignLayer(f"{node.name}_padding", "padding", bits, bits, words, places, input_shape=inside), found
 
 
 def _layer(node: Node, network: FixedPointNetwork, section: HlsSection) -> DesignLayer:
     width = max(network[name].result.width for name in node.inputs)
     inside = network[node.inputs[0]].shape
     if isinstance(node, Linear):
-        return _linear(node, width, inside, section)
+        return _linear(node, width, network, section)
     if type(node) in _MERGES:
         return _plain(node, "merge", width, _MERGES[type(node)])
     for kind, made in _MADE.items():
@@ -103,7 +128,8 @@ _MADE: dict[type[Node] | tuple[type[Node], ...], Callable[[Node, int, tuple[int,
 }
 
 
-def _linear(node: Linear, width: int, inside: tuple[int, ...], section: HlsSection) -> DesignLayer:
+def _linear(node: Linear, width: int, network: FixedPointNetwork, section: HlsSection) -> DesignLayer:
+    inside = network[node.inputs[0]].shape
     own = section.layers.get(node.layer or node.name)
     kind, weights, window = _kernel(node)
     fixed = isinstance(node, operators.Scale) or node.constant  # no weights of the model: neither has a choice
@@ -113,11 +139,22 @@ def _linear(node: Linear, width: int, inside: tuple[int, ...], section: HlsSecti
     if isinstance(node, operators.Convolution | operators.DepthwiseConvolution):
         padded = (size + sum(ends) for size, ends in zip(inside[:-1], node.padding, strict=True))
         shape = (*padded, inside[-1])
+    elif _positions(node) == 1:
+        shape = ()
+    graph = _adders(node, weights, network) if strategy == "distributed_arithmetic" else None
     return DesignLayer(
         node.name, kind, width, node.result.width, node.size, _positions(node), weights, node.kernel_format.width,
         node.accumulator.width, strategy, factor,
-        biases=0 if node.bias is None else int(np.count_nonzero(node.bias)), input_shape=shape, window=window,
+        biases=0 if node.bias is None or graph else int(np.count_nonzero(node.bias)), input_shape=shape, window=window,
+        pixels=1 if window else 0, implementation="linebuffer" if window else "", adder_graph=graph,
     )  # fmt: skip
+
+
+def _adders(node: Linear, weights: NDArray[np.int64], network: FixedPointNetwork) -> AdderGraph | None:
+    data = network[node.inputs[0]].result
+    bias = None if node.bias is None or node.bias_format is None else node.bias_format.values_of(node.bias)
+    words = (data.signed, data.integer_bits, data.fractional_bits)
+    return solved(node.kernel_format.values_of(weights), bias, words)
 
 
 def _kernel(node: Linear) -> tuple[Kind, NDArray[np.int64], tuple[int, ...]]:

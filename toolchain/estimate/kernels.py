@@ -27,19 +27,17 @@ _VIVADO_SHIFT_CYCLES, _VIVADO_CALL_CYCLES = (6, 8), 3
 _REWINDS_FROM = "2024"
 #: Vitis: cycles of the one product that all share in a DSP block (three of three layers).
 _ONLY_DSP_CYCLES = 5
-#: What da4ml 0.5.2 leaves of one adder a digit: 0.49, 0.47, 0.43 for 16 x 32, 32 x 32, 64 x 64 weights of 8 bits.
-_SHARED_ADDERS = 0.47
 _UNSURE = "products of 10 to 15 bits: the tool may put them into fabric or into DSP blocks"
 
 
 def kernel_price(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
     """The price of a layer that multiplies by constants or by weights in memory."""
-    if layer.strategy == "distributed_arithmetic":
-        return _distributed(layer, design)
     if regime(layer) == "block":
         return _block(layer, design, coefficients)
-    if layer.weights is None:
+    if layer.weights is None and layer.adder_graph is None:
         return _unknown_weights(layer, design, coefficients)
+    if layer.strategy == "distributed_arithmetic":
+        return _distributed(layer, design, coefficients)
     return _constant(layer, design, coefficients)
 
 
@@ -63,7 +61,7 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
     lut, ff = _figures(layer, design, coefficients, counts)
     rounds = turns(layer, counts, design.tool)
     cycles, interval = _timing(layer, place, rounds, _last_turn(layer, counts, made, place), design)
-    lines = [_counting(counts)]
+    lines = [_counting(layer, counts)]
     notes: list[str] = []
     if layer.reuse_factor > 1:
         built = math.ceil(made.in_dsp + made.fabric)
@@ -121,7 +119,10 @@ def _in_partitions(lut: Figure, ff: Figure, layer: DesignLayer, design: Design) 
     )
 
 
-def _counting(counts: Counts) -> str:
+def _counting(layer: DesignLayer, counts: Counts) -> str:
+    if layer.strategy == "distributed_arithmetic":
+        known = "that da4ml leaves" if layer.adder_graph else "that da4ml may leave"
+        return f"{counts.n_in} x {counts.n_out} weights: {counts.tree_adders} adders {known}, no multiplier"
     return (
         f"{counts.n_in} x {counts.n_out} weights, {counts.nonzeros} not zero: {counts.multipliers} multipliers of 3 or "
         f"more digits, {counts.adders} adders of 2 digits (equal weights on one input share); "
@@ -288,14 +289,10 @@ def _unknown_weights(layer: DesignLayer, design: Design, coefficients: Coefficie
     return Price(dsp, 0.0, lut, lut, cycles, interval, spread, lines, (note,), "none", least)
 
 
-def _distributed(layer: DesignLayer, design: Design) -> Price:
-    """Adders only: at most one for each digit beyond the first of an output, less what da4ml shares."""
-    counts = kernel_counts(replace(layer, binding="auto"))
-    adders = max(counts.digits - counts.n_out, 0)
-    lut = _SHARED_ADDERS * adders * layer.accumulator_width
-    place = schedule(replace(counts, multipliers=0), layer, design)
-    spread = {"lut": (0.5, 1.6), "ff": (0.5, 2.0), "latency_cycles": (0.7, 1.6)}
-    lines = (f"{counts.digits} signed digits: at most {adders} adders before terms are shared, no DSP",)
-    notes = ("distributed arithmetic was not measured against synthesis",)
-    cycles = float(layer.positions - 1 + max(1, place.cycles))
-    return Price(0, 0, lut, lut * 0.6, cycles, layer.positions, spread, lines, notes, "none")
+def _distributed(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Price:
+    """Sums alone: the adders that da4ml left where they were read or it was asked, else a share of all."""
+    found = _constant(layer, design, coefficients)
+    lut = (0.6, 1.5) if layer.adder_graph else (0.4, 2.0)
+    spread = {"lut": lut, "ff": (0.4, 2.0), "latency_cycles": (0.6, 1.6)}
+    notes = (*found.notes, "distributed arithmetic was not measured against synthesis")
+    return replace(found, spread={**found.spread, **spread}, notes=notes, measured="none")

@@ -17,11 +17,9 @@ def layer_amounts(layer: DesignLayer, design: Design, counts: Counts | None = No
     """Amounts by figure (``lut``, ``ff``); empty for a layer that is not fitted. ``counts`` saves counting twice."""
     stream = design.io_type == "io_stream"
     if layer.kind in KERNELS:
-        if layer.strategy == "distributed_arithmetic":
-            return {}
         if regime(layer) == "block":
             return (memory_amounts if stream else block_amounts)(block_of(layer), layer, design)
-        if layer.weights is None:
+        if layer.weights is None and layer.adder_graph is None:
             return {}
         found = constant_amounts(layer, counts or kernel_counts(layer), design)
         return with_stream(found, layer, design) if stream else found

@@ -56,7 +56,7 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     product = _product_ns(counts, layer, design)
     stages = stages_of(layer, counts, design)
     waiting = stages if stages > 1 else 0 if product <= period else 3 if _any_dsp(counts, layer) else 1
-    if _chains(design) and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
+    if _chains(design) and layer.adder_graph is None and counts.n_in * counts.n_out > _BALANCED_PRODUCTS:
         cycles = max(1, math.floor(counts.fan_in * level / (_CHAIN_GAIN * period)))
         products, sums = counts.bits_at(0), counts.level_bits[-1] if counts.level_bits else 0.0
         chain, shifted = products + cycles * sums, products / layer.reuse_factor

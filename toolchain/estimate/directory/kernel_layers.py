@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedModelError
+from toolchain.estimate.adder_graphs import AdderGraph
 from toolchain.estimate.design import DesignLayer, Kind
+from toolchain.estimate.directory.generated_code import Element
 from toolchain.estimate.directory.reading import (
     Reading,
     Rule,
@@ -22,7 +24,9 @@ from toolchain.estimate.directory.reading import (
     need,
     padded,
     strategy_of,
+    take_away,
     types_of,
+    unread,
 )
 from toolchain.estimate.directory.sources import Config, LayerCall, Type
 from toolchain.estimate.directory.weights import compressed, read_weights
@@ -39,6 +43,7 @@ class Kernel:
     strategy: str
     biases: int  # that are not zero
     doubt: str = ""
+    graph: AdderGraph | None = None
 
     def dropped_bits(self, data: Type) -> int:
         """Fractional bits of a product that the accumulator does not hold."""
@@ -47,6 +52,9 @@ class Kernel:
 
 def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int, int]) -> Kernel:
     inner = reading.sources.configs.get(config.types.get("mult_config", ""), config)
+    if (graph := _graph_of(reading, config) or _graph_of(reading, inner)) is not None:  # its weights are code
+        data, result = types_of(reading, call)
+        return Kernel(None, data, result, 1, "distributed_arithmetic", 0, graph=graph)
     kind = inner.types.get("weight_t") or config.types.get("weight_t") or "model_default_t"
     form = reading.sources.type_of(kind)
     accumulator = reading.sources.type_of(inner.types.get("accum_t") or config.types.get("accum_t") or kind)
@@ -62,8 +70,14 @@ def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int,
     if found is None:
         reading.notes.append(f"layer '{call.name}': no weight file: counted as if no weight were zero or equal")
     return Kernel(
-        found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]), doubt_of(source)
+        found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]), doubt_of(source),
     )  # fmt: skip
+
+
+def _graph_of(reading: Reading, config: Config) -> AdderGraph | None:
+    """The adders of a layer of distributed arithmetic. io_stream: its kernel is a struct around the function."""
+    function = config.words.get("dense_da") or config.words.get("kernel", "").replace("_wrapper", "")
+    return reading.code.adder_graphs.get(function)
 
 
 def _biases(reading: Reading, call: LayerCall, inner: Config, config: Config, count: int) -> int:
@@ -78,22 +92,51 @@ def dense(reading: Reading, call: LayerCall) -> None:
     config = config_of(reading, call)
     data, result = types_of(reading, call)
     n_in, n_out = need(config, "n_in"), need(config, "n_out")
+    if (graph := _graph_of(reading, config)) is not None:
+        _keep_graph(reading, call, data, result, graph)
+        return
     kernel = _kernel(reading, call, config, (n_in, n_out))
+    elements = reading.tensor(call.arguments[0], data).elements
+    if kernel.weights is not None and len(elements) == n_in:
+        dead = np.array([element is None for element in elements])
+        kernel = replace(kernel, weights=np.where(dead[:, None], 0, kernel.weights))
+    if kernel.weights is not None and kernel.strategy == "latency" and not reading.sources.streams:
+        take_away(reading, call.arguments[0], unread(kernel.weights))
     layer = DesignLayer(
         call.name, "dense", data.width, result.width, n_out, 1, kernel.weights, kernel.form.width,
         kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data), kernel.accumulator.rounds,
         kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt,
+        data_widths=tuple(_reach(element, data) for element in elements) if len(elements) == n_in else (),
     )  # fmt: skip
     constant = _constant_channels(reading, kernel.weights)
     layer = replace(layer, words=max(1, n_out - constant))
     keep(reading, call, layer, Tensor(1, n_out, result.width, constant), (call.arguments[1],))
 
 
+def _reach(element: Element, data: Type) -> int:
+    """Bits from the least one of the words' common type to the greatest of this one."""
+    return 0 if element is None else max(1, min(data.width, element.integer + data.fractional))
+
+
+def distributed(reading: Reading, call: LayerCall) -> None:
+    """A dense layer whose function da4ml wrote."""
+    data, result = types_of(reading, call)
+    _keep_graph(reading, call, data, result, reading.code.adder_graphs[call.function])
+
+
+def _keep_graph(reading: Reading, call: LayerCall, data: Type, result: Type, graph: AdderGraph) -> None:
+    layer = DesignLayer(
+        call.name, "dense", data.width, result.width, graph.n_out, strategy="distributed_arithmetic",
+        kernel_shape=(graph.n_in, graph.n_out), adder_graph=graph,
+    )  # fmt: skip
+    keep(reading, call, layer, Tensor(1, graph.n_out, result.width), (call.arguments[1],))
+
+
 def convolution(kind: Kind) -> Rule:
     def add(reading: Reading, call: LayerCall) -> None:
         config = config_of(reading, call)
         data, result = types_of(reading, call)
-        two = "in_height" in config.numbers
+        two = config.numbers.get("in_height", -1) > 0
         places = (need(config, "out_height"), need(config, "out_width")) if two else (need(config, "out_width"),)
         window = (need(config, "filt_height"), need(config, "filt_width")) if two else (need(config, "filt_width"),)
         channels, filters = need(config, "n_chan"), config.numbers.get("n_filt", 0) or need(config, "n_chan")
@@ -112,6 +155,7 @@ def convolution(kind: Kind) -> Rule:
             kernel.accumulator.rounds, kernel.biases, input_shape=(*padded(config, axes), channels), window=window,
             kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
             pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
+            adder_graph=kernel.graph,
         )  # fmt: skip
         constant = _constant_channels(reading, weights)
         layer = replace(layer, words=math.prod(places) * max(1, filters - constant))

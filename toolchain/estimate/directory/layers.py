@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.estimate.directory.kernel_layers import convolution, dense, normalize, separable
+from toolchain.estimate.directory.generated_code import read_generated_code
+from toolchain.estimate.directory.kernel_layers import (
+    convolution,
+    dense,
+    distributed,
+    normalize,
+    separable,
+)
 from toolchain.estimate.directory.reading import Reading, Rule
 from toolchain.estimate.directory.recurrent_layers import recurrent
 from toolchain.estimate.directory.small_layers import (
@@ -19,7 +26,7 @@ from toolchain.estimate.directory.small_layers import (
     spatial,
     wiring,
 )
-from toolchain.estimate.directory.sources import Sources
+from toolchain.estimate.directory.sources import LayerCall, Sources
 
 WIRING = (
     "clone_stream", "repack_stream", "transpose", "transpose_1d", "transpose_2d", "transpose_3d", "concatenate1d",
@@ -32,11 +39,11 @@ ACTIVATIONS = (
 TABLES = ("sigmoid", "tanh", "softplus", "softsign", "elu", "selu", "unary_lut", "exponential", "swish")
 
 
-def read_layers(sources: Sources, weights: Path) -> Reading:
+def read_layers(sources: Sources, firmware: Path) -> Reading:
     """Every layer in the order of the calls, and notes. Raises UnsupportedModelError for a function not known."""
-    reading = Reading(sources, weights)
+    reading = Reading(sources, firmware / "weights", read_generated_code(firmware))
     for call in sources.calls:
-        rule = _RULES.get(call.function) or (quantizer if is_quantizer(reading, call) else None)
+        rule = _RULES.get(call.function) or _generated(reading, call)
         if rule is None:
             raise UnsupportedModelError(
                 f"{call.function} is a layer that is not estimated", where=f"{sources.folder}: layer '{call.name}'",
@@ -49,10 +56,19 @@ def read_layers(sources: Sources, weights: Path) -> Reading:
     return reading
 
 
+def _generated(reading: Reading, call: LayerCall) -> Rule | None:
+    """Functions whose names hls4ml makes up."""
+    if call.function in reading.code.adder_graphs:
+        return distributed
+    return quantizer if is_quantizer(reading, call) else None
+
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("dense", "dense_latency", "dense_resource"), dense),
     **{f"{point}conv_1d_cl": convolution("conv1d") for point in ("", "pointwise_")},
     **{f"{point}conv_2d_cl": convolution("conv2d") for point in ("", "pointwise_")},
+    "conv1d_cl": convolution("conv1d"),  # of distributed arithmetic
+    "conv2d_cl": convolution("conv2d"),
     "conv_1d_cf": convolution("conv1d"),
     "conv_2d_cf": convolution("conv2d"),
     **{f"depthwise_conv_{axes}d_cl": convolution("depthwise") for axes in (1, 2)},

@@ -33,7 +33,7 @@ def read_directory(folder: Path, given: Given | None = None) -> Found:
     """
     project = find_project(folder, given or Given())
     sources = read_sources(project.firmware, project.top)
-    reading = read_layers(sources, project.firmware / "weights")
+    reading = read_layers(sources, project.firmware)
     fpga, known = device(project)
     design = Design(
         tuple(reading.layers), project.tool, "io_stream" if sources.streams else "io_parallel", fpga.family,

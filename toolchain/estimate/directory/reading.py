@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.design import DesignLayer
+from toolchain.estimate.directory.generated_code import Element, GeneratedCode
 from toolchain.estimate.directory.sources import Config, LayerCall, Sources, Type
 
 _STRATEGIES = {
@@ -25,6 +29,7 @@ class Tensor:
     channels: int
     width: int
     constant: int = 0  # channels that no weight reaches: constants, which the tool takes away in io_parallel
+    elements: tuple[Element, ...] = ()  # formats of the single words, where they differ
 
 
 @dataclass
@@ -33,10 +38,13 @@ class Reading:
 
     sources: Sources
     weights: Path
+    code: GeneratedCode = field(default_factory=GeneratedCode)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     layers: list[DesignLayer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     configs: dict[str, str] = field(default_factory=dict)  # layer -> the struct that configures it
+    origins: dict[str, int] = field(default_factory=dict)  # variable -> the layer that writes it
+    inputs: list[str] = field(default_factory=list)  # variable that each layer reads first
 
     def tensor(self, name: str, fallback: Type) -> Tensor:
         """The variable that is read; of a port only its type is known."""
@@ -78,8 +86,40 @@ def output_of(call: LayerCall) -> str:
 def keep(reading: Reading, call: LayerCall, layer: DesignLayer, tensor: Tensor, outs: tuple[str, ...] = ()) -> None:
     names = outs or (output_of(call),)
     reading.layers.append(replace(layer, fifo_depth=reading.sources.depths.get(names[0], 0)))
+    reading.inputs.append(call.arguments[0])
     for name in names:
         reading.tensors[name] = tensor
+        reading.origins[name] = len(reading.layers) - 1
+
+
+def take_away(reading: Reading, variable: str, dead: NDArray[np.bool_]) -> None:
+    """Words that only this reader would read, and does not: the tool builds nothing for them (io_parallel)."""
+    while True:
+        variable = reading.sources.aliases.get(variable, variable)
+        place = reading.origins.get(variable)
+        named = [reading.sources.aliases.get(name, name) for call in reading.sources.calls for name in call.arguments]
+        if place is None or named.count(variable) != 2:  # the layer itself, and the reader
+            return
+        layer = reading.layers[place]
+        live = max(1, int((~dead).sum()))
+        if layer.kind == "dense" and layer.weights is not None and layer.weights.shape[1] == len(dead):
+            left = np.where(dead, 0, layer.weights)
+            unused = layer.unused + int(np.count_nonzero(layer.weights[:, dead]))
+            reading.layers[place] = replace(
+                layer, weights=left, words=min(layer.words, live), biases=min(layer.biases, live), unused=unused
+            )
+            dead, variable = unread(left), reading.inputs[place]
+            continue
+        if layer.kind != "activation" or layer.positions != 1 or layer.words > len(dead):
+            return
+        reading.layers[place] = replace(layer, words=min(layer.words, live))
+        variable = reading.inputs[place]
+
+
+def unread(weights: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Inputs whose weights are all zero."""
+    found: NDArray[np.bool_] = np.logical_not(np.any(weights, axis=1))
+    return found
 
 
 def need(config: Config, *names: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from toolchain.estimate.design import DesignLayer, Kind
 from toolchain.estimate.directory.reading import (
     Reading,
@@ -14,6 +16,7 @@ from toolchain.estimate.directory.reading import (
     keep,
     need,
     padded,
+    take_away,
     types_of,
 )
 from toolchain.estimate.directory.sources import LayerCall, Type
@@ -78,18 +81,25 @@ def is_quantizer(reading: Reading, call: LayerCall) -> bool:
 
 
 def quantizer(reading: Reading, call: LayerCall) -> None:
-    """The widest format of the elements; what single elements lack is not read."""
+    """Formats of single elements; the widest for all where the generated code is missing."""
     data, result = types_of(reading, call)
     before = reading.tensor(call.arguments[0], data)
     words = reading.sources.lengths.get(call.arguments[1], before.positions * before.channels)
     channels = before.channels if before.channels and words % before.channels == 0 else words
-    kind: Kind = "activation" if result.rounds else "reshape"  # bits that are only left out are wiring
+    elements = reading.code.elements.get(call.function, ())
+    known = len(elements) == words
+    rounded = sum(element is not None and _rounds(data, element) for element in elements) if known else words
+    kind: Kind = "activation" if result.rounds and rounded else "reshape"  # bits that are only left out are wiring
     layer = DesignLayer(
-        call.name, kind, data.width, result.width, words, words // channels, function="linear",
-        result_rounds=result.rounds, doubt=_SINGLE_FORMATS,
+        call.name, kind, data.width, result.width, rounded or words, words // channels, function="linear",
+        result_rounds=result.rounds, doubt="" if known else _SINGLE_FORMATS,
     )  # fmt: skip
-    reading.notes.append(f"layer '{call.name}': {_SINGLE_FORMATS}")
-    keep(reading, call, layer, Tensor(words // channels, channels, result.width), (call.arguments[1],))
+    if not known:
+        reading.notes.append(f"layer '{call.name}': {_SINGLE_FORMATS}")
+    elif not reading.sources.streams:
+        take_away(reading, call.arguments[0], np.array([element is None for element in elements]))
+    tensor = Tensor(words // channels, channels, result.width, elements=elements if known else ())
+    keep(reading, call, layer, tensor, (call.arguments[1],))
 
 
 def pooling(reading: Reading, call: LayerCall) -> None:

@@ -79,7 +79,7 @@ class Sources:
         if found:
             inner = self.type_of(found[1])
             return Type(inner.width, inner.integer, inner.signed, self.number(found[2]), inner.rounds)
-        return _number_type(text, f"{self.folder}: type {name}")
+        return number_type(text, f"{self.folder}: type {name}")
 
     def number(self, text: str) -> int:
         """An integer expression with the names of ``defines.h``. Raises UnsupportedModelError."""
@@ -173,9 +173,8 @@ def _read_configs(found: Sources, text: str) -> None:
             else:
                 numbers[key] = number
         types = {key: value for value, key in re.findall(r"typedef\s+([^;]+?)\s+(\w+)\s*;", body)}
-        kernel = re.search(r"using\s+kernel\s*=\s*nnet::(\w+)", body)
-        if kernel:
-            words["kernel"] = kernel[1]
+        for key, function in re.findall(r"(?:using\s+(?=kernel\b)|static\s+auto\s+)(\w+)\s*=\s*nnet::(\w+)", body):
+            words[key] = function
         found.configs[name] = Config(name, base, numbers, words, types)
 
 
@@ -216,7 +215,8 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in (*parts, current.strip()) if part)
 
 
-def _number_type(text: str, where: str) -> Type:
+def number_type(text: str, where: str) -> Type:
+    """A type as hls4ml writes it, without spaces. Raises UnsupportedModelError."""
     found = re.fullmatch(r"(ap_u?fixed|ac_fixed)<(\d+),(-?\d+)(?:,(\w+))?(?:,(\w+))?(?:,\w+)?>", text)
     if found:
         modes = {found[4], found[5]} - {None, "AP_TRN", "AP_WRAP"}

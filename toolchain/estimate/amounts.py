@@ -15,6 +15,7 @@ from toolchain.estimate.adder_graphs import counts_of, shared
 from toolchain.estimate.counting import Counts, KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.operator_library import free_running, library, stage_registers
+from toolchain.estimate.partitions import Multipliers, shared_multipliers
 from toolchain.estimate.schedule import Schedule, schedule, stages_of
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
@@ -82,7 +83,8 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
             adders = 2 * (data + bits)
             fabric.append((printed, adders, max(0, data * bits - adders), number))
     limit = counts.multipliers
-    if layer.reuse_factor > 1:
+    several = multipliers(layer, counts, design)
+    if layer.reuse_factor > 1 and several is None:
         limit = max(1, limit_of(layer, counts, design.tool))
     dsp = in_dsp = built = 0
     logic, adder_bits, areas = 0.0, 0, 0
@@ -93,7 +95,15 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
         taken = min(number, limit - in_dsp - built)
         built, logic = built + taken, logic + taken * printed
         adder_bits, areas = adder_bits + taken * adders, areas + taken * area
-    return Products(dsp, in_dsp, built, logic, adder_bits, areas)
+    share = several.share if several else 1.0
+    return Products(dsp * share, in_dsp * share, built * share, logic * share, adder_bits * share, areas * share)
+
+
+def multipliers(layer: DesignLayer, counts: Counts, design: Design) -> Multipliers | None:
+    """Those that the windows computed at once share; None where there is one window only."""
+    if not counts.multipliers:
+        return None
+    return shared_multipliers(layer, design, counts.multipliers, max(1, limit_of(layer, counts, design.tool)))
 
 
 def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
@@ -104,10 +114,13 @@ def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
 
 
 def limit_of(layer: DesignLayer, counts: Counts, tool: str) -> int:
-    """``multiplier_limit`` as hls4ml writes it: channels that do not mix are no zeros (three layers), and a scale's
-    factors are counted for each word of the sample (eight layers)."""
+    """``multiplier_limit`` as hls4ml writes it: the configuration of a convolution says it, and counts its zeros in
+    some versions only; channels that do not mix are no zeros (three layers), and a scale's factors are counted for each
+    word of the sample (eight layers)."""
     if layer.kind == "scale":
         return math.ceil(layer.words / layer.reuse_factor)
+    if layer.multiplier_limit:
+        return layer.multiplier_limit
     if layer.kind == "depthwise":
         return math.ceil(counts.n_in * counts.n_out / layer.reuse_factor)
     return multiplier_limit(layer.reuse_factor, counts, tool, layer.unused)

@@ -52,6 +52,10 @@ class DesignLayer:
     result_rounds: bool = False  # an activation that rounds or clips into its result
     binding: Literal["auto", "dsp", "lut"] = "auto"  # of products, when the author forced it
     pixels: int = 0  # positions that a convolution in io_parallel computes at once; 0: one
+    places: tuple[int, ...] = ()  # of a convolution's results: (steps,) or (height, width); empty: not known
+    strides: tuple[int, ...] = ()  # of its windows, one for each axis
+    margins: tuple[int, ...] = ()  # zeros in front of the first word and behind the last, two for each axis
+    multiplier_limit: int = 0  # that its configuration says; 0: as counted from its weights
     implementation: str = ""  # of a window: linebuffer, encoded (io_stream), pointwise (io_parallel); empty: linebuffer
     fifo_depth: int = 0  # of the stream behind the layer; 0: the positions of one sample
     data_widths: tuple[int, ...] = ()  # of each input, where they differ; 0: always zero
@@ -71,4 +75,5 @@ class Design:
     clock_period_ns: float
     tool_version: str = ""  # "2020.1"; empty: not known
     speed_grade: int = 0  # of the part, 1 the slowest; 0: not known
+    part: str = ""  # of the device; empty: not known
     dataflow: bool = False  # io_parallel: layers run side by side, a FIFO for each word between them

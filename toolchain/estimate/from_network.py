@@ -32,7 +32,8 @@ def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> De
     grade = speed_grade(fpga.part)
     beside = section.io_type == "io_parallel" and any(_runs_beside(layer) for layer in layers)
     return Design(
-        tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade, dataflow=beside
+        tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade, part=fpga.part,
+        dataflow=beside,
     )  # fmt: skip
 
 
@@ -141,13 +142,24 @@ def _linear(node: Linear, width: int, network: FixedPointNetwork, section: HlsSe
         shape = (*padded, inside[-1])
     elif _positions(node) == 1:
         shape = ()
+    places, strides, margins = _geometry(node)
     graph = _adders(node, weights, network) if strategy == "distributed_arithmetic" else None
     return DesignLayer(
         node.name, kind, width, node.result.width, node.size, _positions(node), weights, node.kernel_format.width,
         node.accumulator.width, strategy, factor,
         biases=0 if node.bias is None or graph else int(np.count_nonzero(node.bias)), input_shape=shape, window=window,
         pixels=1 if window else 0, implementation="linebuffer" if window else "", adder_graph=graph,
+        places=places, strides=strides, margins=margins,
     )  # fmt: skip
+
+
+def _geometry(node: Linear) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """(places, strides, margins) of a convolution's windows; nothing of any other layer."""
+    if not isinstance(node, operators.Convolution | operators.DepthwiseConvolution):
+        return (), (), ()
+    if any(step != 1 for step in node.dilation):
+        return (), (), ()
+    return tuple(node.shape[:-1]), tuple(node.strides), tuple(end for ends in node.padding for end in ends)
 
 
 def _adders(node: Linear, weights: NDArray[np.int64], network: FixedPointNetwork) -> AdderGraph | None:

@@ -15,6 +15,8 @@ from toolchain.estimate.design import Design, DesignLayer
 
 _WAYS = (2, 3, 4, 5, 6, 8, 10, 13, 16, 24, 31, 41, 48, 57, 64, 72, 91, 128, 256)
 _LUT = (16, 17, 21, 27, 31, 43, 55, 65, 65, 118, 148, 181, 209, 245, 273, 337, 448, 673, 1362)
+#: Of few words by a state of the schedule (more cost what those of an index do).
+_STATE_LUT = {2: 9.0, 3: 14.0, 4: 20.0, 5: 26.0}
 #: Of a dense layer in parallel, whose index has all values of its bits, by the next power of two of its ways (871
 #: designs of Vivado 2020.1, which have no other multiplexers); beyond: 5.42 look-up tables each way.
 _PADDED = {2: 16, 4: 20, 8: 45, 16: 85, 32: 178, 64: 297, 128: 697, 256: 1386}
@@ -31,6 +33,11 @@ def multiplexer_luts(ways: int) -> float:
     if ways > _WAYS[-1]:
         return _LUT[-1] * ways / _WAYS[-1]
     return float(np.interp(ways, _WAYS, _LUT))
+
+
+def state_luts(ways: int) -> float:
+    """Look-up tables to choose among ``ways`` words by the state of the schedule, as both tools print them."""
+    return _STATE_LUT.get(ways) or multiplexer_luts(ways)
 
 
 def padded_multiplexer_luts(ways: int) -> float:

@@ -8,20 +8,30 @@ modules of six published designs (Vivado HLS 2019.2 and 2020.1, Vitis HLS 2024.1
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.multiplexers import indexed_luts
+from toolchain.estimate.multiplexers import indexed_luts, state_luts
+from toolchain.estimate.operator_library import older_than
 from toolchain.estimate.streams import Logic, fifo
+from toolchain.estimate.windows import distinct_products, is_known, selections
 
-#: Vitis: look-up tables for each place that a word of a window may come from, whatever the word's width is.
+#: Vitis: look-up tables for each place that a word of a window may come from, where the windows are not known.
 _PLACE_LUT = 5.25
 #: More words than this Vivado cannot store by a multiplexer: a selection for each instead (never measured).
 _MOST_WAYS = 256
 #: A FIFO of two words between layers that run side by side: look-up tables (Vivado: and one for each bit), flip-flops.
 _WORD_LUT, _WORD_FF = {"vivado": 12.0, "vitis": 67.0}, {"vivado": 5.0, "vitis": 99.0}
+#: Vitis from 2022.2 on, Virtex UltraScale+ and Alveo, by the power of two that holds the width: exact for 20,000 FIFOs
+#: of 22 designs (8 authors; 2022.2 to 2023.2). The slowest speed grade has the others (one design).
+_NEW_FIFOS_FROM, _NEW_FIFOS = "2022.2", {8: (15.0, 20.0), 16: (23.0, 36.0), 32: (40.0, 68.0), 64: (73.0, 133.0)}
 #: Its handshake in the top function, and the selection of a word that its layer keeps.
 _HANDSHAKE_LUT, _HANDSHAKE_FF, _KEPT_LUT = 13.0, 1.0, 9.0
+#: Vitis: look-up tables for each word that a later layer stores (9 to 14 for those of four designs that have one).
+_TWO, _VITIS_STORE_LUT = 2, 10.0
+#: Vitis: cycles to read the FIFOs in front of a layer and to write those behind it.
+_BEHIND_FIFO_CYCLES = 3
 
 
 @dataclass(frozen=True)
@@ -43,26 +53,86 @@ def partitions(layer: DesignLayer, design: Design) -> Partitions:
     return Partitions(pixels, math.ceil(layer.positions / pixels))
 
 
+@dataclass(frozen=True)
+class Multipliers:
+    """Of all windows computed at once: ``share`` are built of as many as one window has, times the windows."""
+
+    share: float
+    turns: int
+
+
+def shared_multipliers(layer: DesignLayer, design: Design, each: int, limit: int) -> Multipliers | None:
+    """Windows computed at once share the multipliers of one (``each``), as its limit is that of all of them.
+
+    The turns of 24 of 25 kernels are exact (Vivado 2020.1, Vitis 2023.1 and 2023.2; nearly all designs of one author);
+    where a sample is one partition, all are built (one design).
+    """
+    found = partitions(layer, design)
+    if found.pixels <= 1 or layer.kind not in ("conv1d", "conv2d", "depthwise") or not is_known(layer):
+        return None
+    wanted = distinct_products(layer, found.pixels)
+    built = min(wanted, limit) if found.number > 1 else wanted
+    return Multipliers(built / (each * found.pixels), math.ceil(wanted / max(built, 1)))
+
+
 def gathered_lut(layer: DesignLayer, design: Design, found: Partitions) -> float:
-    """Words of the windows chosen by the partition: every place a selection (exact for 72 windows of 9 partitions)."""
+    """Words of the windows chosen by the partition: a selection for each sequence of words (two: its bits).
+
+    Exact for two partitions (14 of 14 kernels of Vitis 2023 and Vivado 2020.1, one author). Vivado has one for every
+    place of a depthwise window (exact for 72 windows of 9 partitions).
+    """
     if found.number <= 1:
         return 0.0
-    words = found.pixels * math.prod(layer.window) * (layer.input_shape[-1] if layer.input_shape else 1)
-    return float(words * found.number * (_PLACE_LUT if design.tool == "vitis" else layer.data_width))
+    vitis = design.tool == "vitis"
+    if layer.kind == "depthwise" or not is_known(layer):
+        words = found.pixels * math.prod(layer.window) * (layer.input_shape[-1] if layer.input_shape else 1)
+        return float(words * found.number * (_PLACE_LUT if vitis else layer.data_width))
+    width = layer.data_width
+    return sum(
+        count * (width if ways == 2 else state_luts(ways) if vitis else ways * width)
+        for ways, count in selections(layer, found.pixels).items()
+    )
 
 
 def stored_lut(layer: DesignLayer, design: Design, found: Partitions) -> float:
-    """Vivado stores through a pointer that moves: two multiplexers of all words for each word (two layers exact)."""
-    if found.number <= 1 or design.tool == "vitis":
+    """Vivado stores through a pointer that moves: two multiplexers of all words for each word (two layers exact).
+
+    More words are selected bit by bit, half of the partitions in the mean (two designs of one author, 2 % and 5 %).
+    Vitis selects the words that it writes at its port: bit by bit from two partitions (exact, 6 layers).
+    """
+    if found.number <= 1:
         return 0.0
+    first = bool(design.layers) and layer is design.layers[0]
+    if design.tool == "vitis":
+        if first:
+            return float(layer.words * layer.result_width) if found.number == _TWO else 0.0
+        return layer.words * _VITIS_STORE_LUT
     if layer.words > _MOST_WAYS:
-        return 2.0 * layer.words * layer.result_width
+        return layer.words * layer.result_width * max(1.0, (found.number - 1) / 2)
     return 2.0 * layer.words * indexed_luts(layer.words, design)
 
 
 def stored_ff(layer: DesignLayer, design: Design, found: Partitions) -> float:
-    """Words that are kept until the last partition, beside those that a layer hands on."""
-    return float(layer.words * layer.result_width) if found.number > 1 and design.tool == "vivado" else 0.0
+    """Words that are kept until the last partition, beside those that a layer hands on.
+
+    Vitis keeps them twice behind the first layer, and there once, with the whole input and the words of the windows.
+    """
+    if found.number <= 1:
+        return 0.0
+    results = float(layer.words * layer.result_width)
+    if design.tool == "vivado" or not design.dataflow or not is_known(layer):
+        return results if design.tool == "vivado" else 0.0
+    if layer is not design.layers[0]:
+        return results * (2 - 1 / found.number)
+    channels, margins = layer.input_shape[-1], layer.margins
+    inner = [size - sum(margins[2 * axis : 2 * axis + 2]) for axis, size in enumerate(layer.input_shape[:-1])]
+    window = sum(selections(layer, found.pixels).values())
+    return results + (math.prod(inner) * channels + window) * layer.data_width
+
+
+def wrapper_cycles(layer: DesignLayer, design: Design) -> int:
+    """Vitis: cycles around the loop over partitions: behind a FIFO its words are read and written (16 of 21 layers)."""
+    return 1 if layer is design.layers[0] else _BEHIND_FIFO_CYCLES
 
 
 def input_fifo(design: Design) -> Logic:
@@ -76,5 +146,13 @@ def input_fifo(design: Design) -> Logic:
 def word_fifos(layer: DesignLayer, design: Design) -> tuple[float, float]:
     """(look-up tables, flip-flops) behind a layer of a design in dataflow: a FIFO for each word, and its register."""
     width = layer.result_width
-    lut = _WORD_LUT[design.tool] + (width if design.tool == "vivado" else 0) + _HANDSHAKE_LUT + _KEPT_LUT
-    return layer.words * lut, layer.words * (_WORD_FF[design.tool] + _HANDSHAKE_FF + width)
+    lut, ff = _WORD_LUT[design.tool] + (width if design.tool == "vivado" else 0), _WORD_FF[design.tool]
+    holds = max(8, 1 << max(width - 1, 0).bit_length())
+    if _has_new_fifos(design) and holds in _NEW_FIFOS:
+        lut, ff = _NEW_FIFOS[holds]
+    return layer.words * (lut + _HANDSHAKE_LUT + _KEPT_LUT), layer.words * (ff + _HANDSHAKE_FF + width)
+
+
+def _has_new_fifos(design: Design) -> bool:
+    virtex = re.match(r"xcvu\d+p|xcu\d", design.part.lower()) is not None
+    return virtex and design.tool == "vitis" and design.speed_grade != 1 and not older_than(design, _NEW_FIFOS_FROM)

@@ -93,11 +93,14 @@ def _joins_next(busy: Priced, place: int) -> bool:
 
 
 def interval(design: Design, priced: Priced) -> Estimated:
-    """The slowest layer; Vitis runs layers of the resource strategy in turn (42 of 42 designs), so their sum."""
+    """The slowest layer; Vitis runs layers of the resource strategy in turn (42 of 42 designs), so their sum.
+
+    In dataflow they run side by side (two designs).
+    """
     blocks = [
         found for layer, found in priced if layer.kind in KERNELS and regime(layer) == "block"
     ]  # fmt: skip
-    if design.io_type == "io_parallel" and design.tool == "vitis" and len(blocks) > 1:
+    if design.io_type == "io_parallel" and design.tool == "vitis" and len(blocks) > 1 and not design.dataflow:
         value = float(latency(design, priced).value)
         return Estimated(value=value, low=value, high=value)
     slowest = max((found for _, found in priced), key=lambda found: found.initiation_interval)

@@ -21,9 +21,11 @@ from toolchain.estimate.directory.reading import (
     doubt_of,
     implementation_of,
     keep,
+    margins_of,
     need,
     padded,
     strategy_of,
+    strides_of,
     take_away,
     types_of,
     unread,
@@ -51,7 +53,7 @@ class Kernel:
 
 
 def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int, int]) -> Kernel:
-    inner = reading.sources.configs.get(config.types.get("mult_config", ""), config)
+    inner = _inner(reading, config)
     if (graph := _graph_of(reading, config) or _graph_of(reading, inner)) is not None:  # its weights are code
         data, result = types_of(reading, call)
         return Kernel(None, data, result, 1, "distributed_arithmetic", 0, graph=graph)
@@ -72,6 +74,11 @@ def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int,
     return Kernel(
         found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]), doubt_of(source),
     )  # fmt: skip
+
+
+def _inner(reading: Reading, config: Config) -> Config:
+    """The struct of the kernel that a convolution calls for each position, or its own."""
+    return reading.sources.configs.get(config.types.get("mult_config", ""), config)
 
 
 def _graph_of(reading: Reading, config: Config) -> AdderGraph | None:
@@ -155,7 +162,8 @@ def convolution(kind: Kind) -> Rule:
             kernel.accumulator.rounds, kernel.biases, input_shape=(*padded(config, axes), channels), window=window,
             kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
             pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
-            adder_graph=kernel.graph,
+            adder_graph=kernel.graph, places=places, strides=strides_of(config, two), margins=margins_of(config, two),
+            multiplier_limit=_inner(reading, config).numbers.get("multiplier_limit", 0),
         )  # fmt: skip
         constant = _constant_channels(reading, weights)
         layer = replace(layer, words=math.prod(places) * max(1, filters - constant))

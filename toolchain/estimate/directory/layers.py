@@ -64,9 +64,11 @@ def _generated(reading: Reading, call: LayerCall) -> Rule | None:
 
 
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(("dense", "dense_latency", "dense_resource"), dense),
+    **dict.fromkeys(("dense", "dense_latency", "dense_resource", "dense_resource_rf_leq_nin"), dense),
     **{f"{point}conv_1d_cl": convolution("conv1d") for point in ("", "pointwise_")},
     **{f"{point}conv_2d_cl": convolution("conv2d") for point in ("", "pointwise_")},
+    **{f"{point}conv_1d_latency_cl": convolution("conv1d") for point in ("", "pointwise_")},  # one strategy only
+    **{f"{point}conv_2d_latency_cl": convolution("conv2d") for point in ("", "pointwise_")},
     "conv1d_cl": convolution("conv1d"),  # of distributed arithmetic
     "conv2d_cl": convolution("conv2d"),
     "conv_1d_cf": convolution("conv1d"),

@@ -149,10 +149,19 @@ def doubt_of(config: Config) -> str:
 
 
 def padded(config: Config, axes: tuple[int, ...]) -> tuple[int, ...]:
-    ends = (("pad_top", "pad_bottom"), ("pad_left", "pad_right"))[-len(axes) :]
-    return tuple(
-        size + sum(config.numbers.get(name, 0) for name in names) for size, names in zip(axes, ends, strict=True)
-    )
+    ends = margins_of(config, len(axes) == 2)
+    return tuple(size + sum(ends[2 * axis : 2 * axis + 2]) for axis, size in enumerate(axes))
+
+
+def margins_of(config: Config, two: bool) -> tuple[int, ...]:
+    """Zeros in front of the first word and behind the last, of one axis or two."""
+    names = ("pad_top", "pad_bottom", "pad_left", "pad_right")[0 if two else 2 :]
+    return tuple(config.numbers.get(name, 0) for name in names)
+
+
+def strides_of(config: Config, two: bool) -> tuple[int, ...]:
+    """Words from one window to the next, of one axis or two."""
+    return tuple(config.numbers.get(name, 1) for name in ("stride_height", "stride_width")[0 if two else 1 :])
 
 
 def implementation_of(config: Config) -> str:

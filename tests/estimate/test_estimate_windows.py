@@ -1,0 +1,111 @@
+"""Windows of convolutions in io_parallel beside published reports: shared multipliers, selections, FIFOs, loops."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.partitions import Partitions, gathered_lut, partitions, shared_multipliers, word_fifos
+from toolchain.estimate.prices import price
+from toolchain.estimate.windows import distinct_products, selections, window_words
+
+#: 40 x 40 words of one channel, 3 x 3 weights of three digits each but those that a test sets to zero.
+WEIGHTS = np.array([[11], [13], [19], [21], [0], [0], [0], [0], [25]], dtype=np.int64)
+
+
+def layer(pixels: int, size: int = 40, weights: np.ndarray = WEIGHTS, limit: int = 9) -> DesignLayer:
+    return DesignLayer(
+        "conv", "conv2d", 8, 21, size * size * weights.shape[1], size * size, weights, 8, 21, pixels=pixels,
+        input_shape=(size + 2, size + 2, 1), window=(3, 3), places=(size, size), strides=(1, 1), margins=(1, 1, 1, 1),
+        multiplier_limit=limit,
+    )  # fmt: skip
+
+
+LAST = DesignLayer("dense", "dense", 21, 21, 1, 1, np.ones((4, 1), dtype=np.int64), 8, 16)
+
+
+def design(first: DesignLayer, tool: str = "vitis", version: str = "2023.2") -> Design:
+    return Design((first, LAST), tool, "io_parallel", "ultrascale_plus", 5.0, version, 2, part="xcu250", dataflow=True)  # type: ignore[arg-type]
+
+
+def test_windows_hold_padding_at_the_edges() -> None:
+    words = window_words(layer(100))
+    assert words.shape == (1600, 9)
+    assert words[0].tolist() == [-1, -1, -1, -1, 0, 1, -1, 40, 41]
+    assert words[41].tolist() == [0, 1, 2, 40, 41, 42, 80, 81, 82]
+    assert words[-1].tolist() == [1558, 1559, -1, 1598, 1599, -1, -1, -1, -1]
+
+
+def test_a_stride_moves_the_windows() -> None:
+    one = replace(
+        layer(1), kind="conv1d", positions=10, window=(15,), places=(10,), strides=(15,), margins=(0, 0),
+        input_shape=(150, 1),
+    )  # fmt: skip
+    assert window_words(one).tolist() == np.arange(150).reshape(10, 15).tolist()
+
+
+@pytest.mark.parametrize(("pixels", "turns"), [(100, 56), (50, 28)])
+def test_windows_at_once_share_the_multipliers_of_one(pixels: int, turns: int) -> None:
+    """Sixteen partitions of 56 turns and 32 of 28: 896 cycles of the loop in both designs (Vivado and Vitis)."""
+    one = layer(pixels)
+    assert distinct_products(one, pixels) == 5 * pixels
+    found = shared_multipliers(one, design(one), 5, 9)
+    assert found is not None
+    assert found.turns == turns
+    assert found.share * 5 * pixels == 9
+    assert price(one, design(one, "vivado", "2020.1")).initiation_interval == 896
+    assert price(one, design(one)).latency_cycles == 897
+
+
+def test_products_of_padding_are_not_built() -> None:
+    """800 windows of 40 columns at once: 20 have padding where the one product is, 780 share nine: 87 turns."""
+    weights = np.zeros((9, 1), dtype=np.int64)
+    weights[3] = 11
+    one = layer(800, weights=weights)
+    found = shared_multipliers(one, design(one), 1, 9)
+    assert distinct_products(one, 800) == 780
+    assert found is not None
+    assert found.turns == 87
+
+
+def test_equal_weights_on_one_word_share_a_product() -> None:
+    weights = np.array([[11] * 2] * 9, dtype=np.int64)
+    one = layer(50, 10, weights, 18)
+    assert distinct_products(one, 50) == 70
+
+
+def test_a_selection_of_two_words_has_its_bits() -> None:
+    """880 sequences of two words: 7,040 look-up tables of 8 bits; 70 of 8 bits: 560 (both printed)."""
+    assert selections(layer(800), 800) == {2: 880}
+    for size, pixels, lut in ((40, 800, 7040), (10, 50, 560)):
+        one = layer(pixels, size)
+        assert gathered_lut(one, design(one), partitions(one, design(one))) == lut
+
+
+def test_a_selection_of_many_words_has_the_price_of_its_ways() -> None:
+    """Sixteen partitions: 180 sequences of 16 words, 14 of nine, four of eight."""
+    assert selections(layer(100), 100) == {16: 180, 9: 14, 8: 4}
+
+
+def test_channels_are_selected_each() -> None:
+    one = replace(layer(800), input_shape=(42, 42, 3), weights=np.ones((27, 1), dtype=np.int64))
+    assert selections(one, 800) == {2: 880 * 3}
+
+
+@pytest.mark.parametrize(("width", "lut", "ff"), [(8, 15, 20), (9, 23, 36), (16, 23, 36), (21, 40, 68), (37, 73, 133)])
+def test_fifos_of_words_on_virtex(width: int, lut: int, ff: int) -> None:
+    """4,089 FIFOs of 8 and 18 to 22 bits: 110,385 look-up tables, 175,956 flip-flops; 2,734 of 16: 62,882, 98,424."""
+    one = replace(layer(100), result_width=width)
+    found = word_fifos(one, design(one))
+    assert found == (1600 * (lut + 22), 1600 * (ff + 1 + width))
+    elsewhere = word_fifos(one, replace(design(one), part="xc7z020"))
+    assert elsewhere == (1600 * (67 + 22), 1600 * (99 + 1 + width))
+
+
+def test_all_multipliers_are_built_where_a_sample_is_one_partition() -> None:
+    one = layer(1600)
+    found = shared_multipliers(one, design(one), 5, 9)
+    assert found is not None
+    assert found.turns == 1
+    assert partitions(one, design(one)) == Partitions(1600, 1)

@@ -31,9 +31,14 @@ class Fpga(Section):
 
 
 def speed_grade(part: str) -> int:
-    """The speed grade in a part's name (``xc7z020clg400-1``: 1, ``xcu250-figd2104-2L-e``: 2); 0 when it has none."""
+    """The speed grade in a part's name (``xc7z020clg400-1``: 1, ``xcu250-figd2104-2L-e``: 2); 0 when it has none.
+
+    Of 7-series devices that of Artix fabric: Kintex and Virtex fabric counts as one grade faster (DS181, DS182, DS183).
+    """
     found = re.search(r"-([1-3])[a-z]{0,2}(-[a-z])?$", part.lower())
-    return int(found[1]) if found else 0
+    grade = int(found[1]) if found else 0
+    fast = re.match(r"x[cqa]7(k|v|z0(3|4)|z100)", part.lower())
+    return min(grade + 1, 3) if grade and fast else grade
 
 
 class Arm(Section):

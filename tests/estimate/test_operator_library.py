@@ -28,7 +28,8 @@ def dense(weights: np.ndarray, data: int = 16) -> DesignLayer:
 
 @pytest.mark.parametrize(
     ("part", "grade"),
-    [("xc7z020clg400-1", 1), ("xcu250-figd2104-2L-e", 2), ("xc7vx690tffg1930-3", 3), ("xck26-sfvc784-2LV-c", 2),
+    [("xc7z020clg400-1", 1), ("xcu250-figd2104-2L-e", 2), ("xc7vx690tffg1930-3", 3), ("xc7vx485tffg1761-2", 3),
+     ("xc7k325tffg900-1", 2), ("xc7a100tfgg676-2L", 2), ("xck26-sfvc784-2LV-c", 2),
      ("xcvu13p-flga2577-2-e", 2), ("pynq-z2", 0)],
 )  # fmt: skip
 def test_the_speed_grade_stands_in_the_name_of_a_part(part: str, grade: int) -> None:

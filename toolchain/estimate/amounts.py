@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from toolchain.estimate.adder_graphs import counts_of, shared
 from toolchain.estimate.counting import Counts, KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import free_running, library, stage_registers
+from toolchain.estimate.operator_library import free_running, joining_lut, library, stage_registers
 from toolchain.estimate.partitions import Multipliers, shared_multipliers
 from toolchain.estimate.schedule import Schedule, schedule, stages_of
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
@@ -64,6 +64,8 @@ class Products:
     fabric_products: float  # look-up tables of those in fabric, each as the reports print it
     fabric_bits: float = 0.0  # of two adders for each of them
     fabric_area: float = 0.0  # of their partial products beyond those
+    joined: float = 0.0  # products of several DSP blocks
+    joined_lut: float = 0.0  # look-up tables that join those
 
 
 def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
@@ -86,17 +88,20 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
     several = multipliers(layer, counts, design)
     if layer.reuse_factor > 1 and several is None:
         limit = max(1, limit_of(layer, counts, design.tool))
-    dsp = in_dsp = built = 0
+    dsp = in_dsp = built = joined = 0
     logic, adder_bits, areas = 0.0, 0, 0
     for size, number in blocks:  # the widest first
         taken = min(number, limit - in_dsp)
         in_dsp, dsp = in_dsp + taken, dsp + taken * size
+        joined += taken if size > 1 else 0
     for printed, adders, area, number in fabric:
         taken = min(number, limit - in_dsp - built)
         built, logic = built + taken, logic + taken * printed
         adder_bits, areas = adder_bits + taken * adders, areas + taken * area
     share = several.share if several else 1.0
-    return Products(dsp * share, in_dsp * share, built * share, logic * share, adder_bits * share, areas * share)
+    wide = max([data, *(bits for bits, _ in counts.multiplier_widths)])
+    found = (dsp, in_dsp, built, logic, adder_bits, areas, joined, joined * joining_lut(wide, design))
+    return Products(*(amount * share for amount in found))
 
 
 def multipliers(layer: DesignLayer, counts: Counts, design: Design) -> Multipliers | None:
@@ -160,10 +165,12 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     bits = counts.tree_bits + counts.product_bits + biases * layer.accumulator_width + place.shift_bits
     bits += counts.selection_bits + known.port * _ports(layer, counts, place, design)
     staged = stages_of(layer, counts, design) > 1
+    terms: dict[str, float] = {"products_that_take_turns": waiting, "rounded_bits": rounded}
     if staged:
         bits += _STAGED_PRODUCT_LUT * made.in_dsp
-    terms = {"products_that_take_turns": waiting, "rounded_bits": rounded}
-    terms |= {} if staged else {"products_in_dsp": made.in_dsp}
+    else:
+        terms["products_in_dsp"] = made.in_dsp - made.joined
+        bits += made.joined_lut
     if known.adder is None or (name == "sequential" and design.tool == "vivado"):
         terms |= {"adders": adders, "product_adders": counts.product_adders}
         if layer.binding == "lut":
@@ -222,7 +229,7 @@ def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Desi
         if turns(layer, counts, design.tool) > _FEW_TURNS:
             alive = max(alive, _waiting_bits(counts, place))
         return {**common, "cut_bits": alive, "port_bits": ports}
-    if regime(layer) == "registered":
+    if regime(layer) == "registered" and place.cycles:  # what fits into one cycle keeps nothing else
         real, pairs = counts.multipliers, counts.adders
         return {**common, "products": real, "pairs": pairs, "outputs": _outputs(layer, counts)}
     if alone and place.cycles:

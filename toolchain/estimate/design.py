@@ -76,4 +76,5 @@ class Design:
     tool_version: str = ""  # "2020.1"; empty: not known
     speed_grade: int = 0  # of the part, 1 the slowest; 0: not known
     part: str = ""  # of the device; empty: not known
+    uncertainty: float | None = None  # share of the clock period that the tool keeps free; None: its own
     dataflow: bool = False  # io_parallel: layers run side by side, a FIFO for each word between them

@@ -33,7 +33,7 @@ def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> De
     beside = section.io_type == "io_parallel" and any(_runs_beside(layer) for layer in layers)
     return Design(
         tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade, part=fpga.part,
-        dataflow=beside,
+        uncertainty=fpga.clock_uncertainty_percent / 100, dataflow=beside,
     )  # fmt: skip
 
 

@@ -64,8 +64,9 @@ def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]
         fixed += number * known.comparison
     if known.rounding is not None and layer.result_rounds:
         fixed, rounded = fixed + number * known.rounding, 0
+    compared = 0 if layer.function == "linear" and not layer.result_rounds else number  # a cast is wiring
     lut = {
-        "compared_bits": float(number * layer.data_width), "rounded_bits": float(rounded), "stream": stream,
+        "compared_bits": float(compared * layer.data_width), "rounded_bits": float(rounded), "stream": stream,
         "function_bits": float(sloped),
     }  # fmt: skip
     ff = {"registered_bits": 0.0 if stream else registers}

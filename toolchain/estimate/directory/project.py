@@ -40,6 +40,7 @@ class HlsProject:
     tool_version: str
     part: str
     clock_period_ns: float
+    uncertainty: float | None  # share of the clock period that the tool keeps free; None: nowhere said
     notes: tuple[str, ...]
 
 
@@ -68,7 +69,7 @@ def find_project(folder: Path, given: Given) -> HlsProject:
     )
     if around:
         notes.append(f"{', '.join(around)} around {top.stem} is not counted: its report has a module {top.stem}")
-    return HlsProject(folder, firmware, top, tool, version, part, clock, tuple(notes))
+    return HlsProject(folder, firmware, top, tool, version, part, clock, _uncertainty(texts, clock), tuple(notes))
 
 
 def device(project: HlsProject) -> tuple[Fpga, bool]:
@@ -111,6 +112,21 @@ _TOOLS = (r"^\s*Backend:\s*(\w+)", r'^\s*set\s+backend\s+"?(\w+)"?')
 _CLOCKS = (
     r"^\s*set\s+clock_period\s+([\d.]+)", r"create_clock\s+-period\s+([\d.]+)", r"^\s*ClockPeriod:\s*([\d.]+)",
 )  # fmt: skip
+
+
+_UNCERTAINTIES = (
+    r"^\s*set\s+clock_uncertainty\s+\"?([\d.]+%?)", r"^\s*set_clock_uncertainty\s+([\d.]+%?)",
+    r"^\s*ClockUncertainty:\s*([\d.]+%?)",
+)  # fmt: skip
+
+
+def _uncertainty(texts: dict[str, str], clock_period_ns: float) -> float | None:
+    """A share of the period, from per cent or nanoseconds."""
+    said = _first(texts, _UNCERTAINTIES)
+    if not said:
+        return None
+    share = float(said.removesuffix("%")) / (100 if said.endswith("%") else clock_period_ns)
+    return share if 0 <= share < 1 else None
 
 
 def _conflicts(texts: dict[str, str], given: Given) -> list[str]:

@@ -38,7 +38,7 @@ def read_directory(folder: Path, given: Given | None = None) -> Found:
     design = Design(
         tuple(reading.layers), project.tool, "io_stream" if sources.streams else "io_parallel", fpga.family,
         project.clock_period_ns, project.tool_version, speed_grade(project.part),
-        part=project.part, dataflow=sources.dataflow and not sources.streams,
+        part=project.part, uncertainty=project.uncertainty, dataflow=sources.dataflow and not sources.streams,
     )  # fmt: skip
     unknown = () if known else (f"{project.part}: no target file has this device; its share is not known",)
     notes = (*project.notes, *unknown, *reading.notes)

@@ -84,3 +84,14 @@ def test_a_gru(width: int, units: int, steps: int, factor: int, least: int, most
     layer = replace(layer, recurrent_reuse_factor=factor if units == 120 else 20)
     found = price(layer, Design((layer,), "vivado", "io_parallel", "ultrascale_plus", 5.0, "2019.2"))
     assert (found.least_latency_cycles, found.latency_cycles, found.initiation_interval) == (least, most, most + 1)
+
+
+@pytest.mark.parametrize(("family", "function", "most"), [("ultrascale_plus", "gru", 221), ("7series", "lstm", 341)])
+def test_a_recurrent_layer_without_turns(family: str, function: str, most: int) -> None:
+    """20 steps of 20 units, Vivado: 221 cycles (xcu250, 2019.2), 339 (xc7vx690t, 2019.1: the last step ends sooner)."""
+    gates = {"gru": 3, "lstm": 4}[function] * 20
+    layer = DesignLayer(
+        "g", "recurrent", 18, 18, 20, 20, None, 18, 18, "resource", 1, function=function, kernel_shape=(6, gates),
+        recurrent_shape=(20, gates), table_size=1024,
+    )  # fmt: skip
+    assert price(layer, Design((layer,), "vivado", "io_parallel", family, 5.0, "2019.2")).latency_cycles == most

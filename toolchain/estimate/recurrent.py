@@ -18,6 +18,9 @@ from toolchain.network.reuse_factors import block_reuse_factor
 #: the other; narrow ones are in fabric and join their neighbours. At least one cycle less (three GRU designs of Vivado
 #: 2019.2, exact; one of them is narrow).
 _STEP_CYCLES, _NARROW_STEP_CYCLES = 11, 8
+#: One less where nothing takes turns (two designs); more on 7-series (a GRU and an LSTM; one of 20 bits
+#: and a reuse factor of 144 has 9).
+_NO_TURNS, _SLOW_CYCLES = 1, 6
 #: Gates that a kernel's columns hold, by function.
 _GATES = {"gru": 3, "lstm": 4}
 _NARROW = 4  # bits: of the products of states only one of three is then in a DSP block
@@ -40,7 +43,8 @@ def recurrent_price(layer: DesignLayer, design: Design, coefficients: Coefficien
     blocks = table_blocks(layer, gates * units)
     lut = sum(part.lut for part in parts) + gates * units * (20.0 * layer.data_width + padded_multiplexer_luts(2))
     ff = sum(part.ff for part in parts) + gates * units * 4.0 * layer.data_width
-    step = factor + (_NARROW_STEP_CYCLES if narrow else _STEP_CYCLES)
+    step = factor + (_NARROW_STEP_CYCLES if narrow else _STEP_CYCLES) - (_NO_TURNS if factor == 1 else 0)
+    step += _SLOW_CYCLES if design.family == "7series" and not narrow else 0
     steps = max(layer.positions, 1)
     cycles = float(steps * step + 1)
     spread = {

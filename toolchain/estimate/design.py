@@ -57,6 +57,7 @@ class DesignLayer:
     margins: tuple[int, ...] = ()  # zeros in front of the first word and behind the last, two for each axis
     multiplier_limit: int = 0  # that its configuration says; 0: as counted from its weights
     implementation: str = ""  # of a window: linebuffer, encoded (io_stream), pointwise (io_parallel); empty: linebuffer
+    inlined: bool = False  # io_stream: the kernel stands in the loop over positions itself (hls4ml before 0.8)
     fifo_depth: int = 0  # of the stream behind the layer; 0: the positions of one sample
     data_widths: tuple[int, ...] = ()  # of each input, where they differ; 0: always zero
     unused: int = 0  # weights that are not zero, of outputs that nothing reads: they stand as zeros in ``weights``

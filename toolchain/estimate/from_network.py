@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,17 @@ def _runs_beside(layer: DesignLayer) -> bool:
 def _layers(node: Node, network: FixedPointNetwork, section: HlsSection) -> tuple[DesignLayer, ...]:
     """The node's layer; in io_stream the zeros around a convolution's input come from one of their own."""
     found = _layer(node, network, section)
-    padded = isinstance(node, operators.Convolution | operators.DepthwiseConvolution) and np.any(node.padding)
-    if not padded or section.io_type != "io_stream":
+    if not isinstance(node, operators.Convolution | operators.DepthwiseConvolution) or section.io_type != "io_stream":
+        return (found,)
+    if not np.any(node.padding):
         return (found,)
     inside, bits = found.input_shape, found.data_width
     places = math.prod(inside[:-1])
     words = places * inside[-1]
-    return DesignLayer(f"{node.name}_padding", "padding", bits, bits, words, places, input_shape=inside), found
+    return DesignLayer(
+        f"{node.name}_padding", "padding", bits, bits, words, places, input_shape=inside,
+        margins=_margins(node.padding),
+    ), found  # fmt: skip
 
 
 def _layer(node: Node, network: FixedPointNetwork, section: HlsSection) -> DesignLayer:
@@ -90,7 +95,7 @@ def _pooling(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
     assert isinstance(node, operators.MaxPool)
     return DesignLayer(
         node.name, "pooling", width, node.result.width, node.size, _positions(node), function="max", input_shape=inside,
-        window=tuple(node.window),
+        window=tuple(node.window), places=node.shape[:-1],
     )  # fmt: skip
 
 
@@ -112,7 +117,12 @@ def _embedding(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
 
 
 def _padding(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:
-    return _plain(node, "padding", width)
+    assert isinstance(node, operators.ZeroPadding)
+    return replace(_plain(node, "padding", width), input_shape=node.shape, margins=_margins(node.padding))
+
+
+def _margins(padding: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    return tuple(number for ends in padding for number in ends)
 
 
 def _wiring(node: Node, width: int, inside: tuple[int, ...]) -> DesignLayer:

@@ -14,20 +14,13 @@ from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.multiplexers import state_luts
-from toolchain.estimate.operator_library import older_than, product_stages, unhurried
+from toolchain.estimate.operator_library import product_stages, unhurried
 from toolchain.estimate.partitions import Partitions, gathered_lut, partitions, stored_ff, stored_lut, wrapper_cycles
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
 from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
+from toolchain.estimate.stream_cycles import convolution_cycles, turning_cycles
 from toolchain.network.constant_products import dsp_blocks
 
-#: Cycles for each input position of a convolution in io_stream, beside the kernel's own.
-_VITIS_STREAM_CYCLES = 2
-#: Vivado, weights in memory: cycles to shift a position in (one channel, several), and to call a kernel that takes
-#: turns. Exact in eight convolutions of one network, least and most, at reuse factors 1, 2 and 3.
-_VIVADO_SHIFT_CYCLES, _VIVADO_CALL_CYCLES = (6, 8), 3
-#: From here on Vitis starts the next sample while the last positions of one are computed (a loop that rewinds): the
-#: one design of 2024.1 does, the one of 2023.2 does not.
-_REWINDS_FROM = "2024"
 #: Vitis: cycles of the one product that all share in a DSP block (three of three layers).
 _ONLY_DSP_CYCLES = 5
 #: Share of the bits of a product that wait for its sum, where multipliers are shared by several positions.
@@ -79,6 +72,8 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
         notes.append(_UNSURE)
     several = partitions(layer, design)
     shared = multipliers(layer, counts, design)
+    if design.tool == "vivado" and layer.window and layer.reuse_factor > 1 and design.io_type == "io_stream":
+        cycles = turning_cycles(design, place.cycles, rounds, counts.fan_in)
     latency, least, interval = _positions(layer, design, float(cycles), interval, shared.turns if shared else 1)
     if several != Partitions(1, 1) and design.io_type == "io_parallel":
         lines.append(f"{several.pixels} positions at once, {several.number} partitions one after the other")
@@ -175,16 +170,7 @@ def _positions(
     """
     reads = _reads(layer)
     if design.io_type == "io_stream" and layer.kind in ("conv1d", "conv2d", "depthwise"):
-        pixels = math.prod(layer.input_shape[:-1]) if layer.input_shape else layer.positions
-        if layer.strategy == "resource" and design.tool == "vivado":
-            least = pixels * _VIVADO_SHIFT_CYCLES[layer.input_shape[-1:] != (1,)]
-            called = layer.reuse_factor + _VIVADO_CALL_CYCLES if layer.reuse_factor > 1 else 1
-            return float(least + pixels * called), float(least), float(least + pixels * called + 1)
-        one_by_one = design.tool == "vitis" and not _overlaps_positions(design)
-        longer = cycles > 1  # its words wait at the kernel's input, too (six layers)
-        each = max(1.0, cycles) + _VITIS_STREAM_CYCLES + longer if one_by_one else max(1.0, interval)
-        whole = round(pixels * each + (3 if design.tool == "vitis" else cycles + 7))
-        return float(whole), None, float(pixels * each if _rewinds(design) else whole + 1)
+        return convolution_cycles(layer, design, cycles, interval)
     if design.io_type == "io_stream":
         return layer.positions * (reads - 1 + interval) + cycles, None, layer.positions * (reads - 1 + interval)
     if layer.positions > 1:
@@ -211,16 +197,6 @@ def _in_loop(
         return max(whole, (number - 1) * each + min(each, whole) + 1), None, number * each
     whole = (whole if each == 1 else number * each) + wrapper_cycles(layer, design)
     return whole, None, whole + 1
-
-
-def _overlaps_positions(design: Design) -> bool:
-    """Vitis before 2022.2 heeds the pragma that pipelines the loop over positions: five layers of one design."""
-    return older_than(design, "2022.2")
-
-
-def _rewinds(design: Design) -> bool:
-    """Whether a loop in a dataflow region begins again before it ends."""
-    return design.tool == "vitis" and not older_than(design, _REWINDS_FROM)
 
 
 def _reads(layer: DesignLayer) -> int:

@@ -8,13 +8,12 @@ modules of six published designs (Vivado HLS 2019.2 and 2020.1, Vitis HLS 2024.1
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.fifo_tables import Logic, has_characterised_fifos
 from toolchain.estimate.multiplexers import indexed_luts, state_luts
-from toolchain.estimate.operator_library import older_than
-from toolchain.estimate.streams import Logic, fifo
+from toolchain.estimate.streams import fifo
 from toolchain.estimate.windows import distinct_products, is_known, selections
 
 #: Vitis: look-up tables for each place that a word of a window may come from, where the windows are not known.
@@ -25,7 +24,7 @@ _MOST_WAYS = 256
 _WORD_LUT, _WORD_FF = {"vivado": 12.0, "vitis": 67.0}, {"vivado": 5.0, "vitis": 99.0}
 #: Vitis from 2022.2 on, Virtex UltraScale+ and Alveo, by the power of two that holds the width: exact for 20,000 FIFOs
 #: of 22 designs (8 authors; 2022.2 to 2023.2). The slowest speed grade has the others (one design).
-_NEW_FIFOS_FROM, _NEW_FIFOS = "2022.2", {8: (15.0, 20.0), 16: (23.0, 36.0), 32: (40.0, 68.0), 64: (73.0, 133.0)}
+_NEW_FIFOS = {8: (15.0, 20.0), 16: (23.0, 36.0), 32: (40.0, 68.0), 64: (73.0, 133.0)}
 #: Its handshake in the top function, and the selection of a word that its layer keeps.
 _HANDSHAKE_LUT, _HANDSHAKE_FF, _KEPT_LUT = 13.0, 1.0, 9.0
 #: Vitis: look-up tables for each word that a later layer stores (9 to 14 for those of four designs that have one).
@@ -148,11 +147,6 @@ def word_fifos(layer: DesignLayer, design: Design) -> tuple[float, float]:
     width = layer.result_width
     lut, ff = _WORD_LUT[design.tool] + (width if design.tool == "vivado" else 0), _WORD_FF[design.tool]
     holds = max(8, 1 << max(width - 1, 0).bit_length())
-    if _has_new_fifos(design) and holds in _NEW_FIFOS:
+    if has_characterised_fifos(design) and holds in _NEW_FIFOS:
         lut, ff = _NEW_FIFOS[holds]
     return layer.words * (lut + _HANDSHAKE_LUT + _KEPT_LUT), layer.words * (ff + _HANDSHAKE_FF + width)
-
-
-def _has_new_fifos(design: Design) -> bool:
-    virtex = re.match(r"xcvu\d+p|xcu\d", design.part.lower()) is not None
-    return virtex and design.tool == "vitis" and design.speed_grade != 1 and not older_than(design, _NEW_FIFOS_FROM)

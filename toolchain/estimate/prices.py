@@ -25,6 +25,7 @@ from toolchain.estimate.small_layers import (
     softmax_memory,
     table_blocks,
 )
+from toolchain.estimate.stream_cycles import padding_cycles, pooled_cycles
 from toolchain.estimate.stream_layers import pooling_turns
 from toolchain.estimate.streams import encoded_fifos, fifos
 from toolchain.network.constant_products import dsp_blocks
@@ -205,14 +206,13 @@ def _stream_pooling(
 ) -> Price:
     lut = figure("lut", amounts["lut"], design.tool, coefficients)
     ff = figure("ff", amounts["ff"], design.tool, coefficients)
-    pixels = math.prod(layer.input_shape[:-1])
-    cycles = float(pooling_turns(layer, design) * pixels + 4)
+    cycles = pooled_cycles(layer, design, pooling_turns(layer, design))
     blocks = 0
     if layer.implementation == "encoded" and design.tool == "vivado":
         blocks = encoded_fifos(layer).bram_18k
     lines = (f"{layer.input_shape[-1]} channels, windows of {math.prod(layer.window)} words", lut.line, ff.line)
     spread = {"lut": lut.spread, "ff": ff.spread, "latency_cycles": (0.9, 1.1)}
-    return Price(0, blocks, lut.value, ff.value, cycles, cycles, spread, lines, measured=lut.measured)
+    return Price(0, blocks, lut.value, ff.value, cycles, cycles + 1, spread, lines, measured=lut.measured)
 
 
 def _table(layer: DesignLayer, design: Design) -> Price:
@@ -250,9 +250,10 @@ def _padding(layer: DesignLayer, design: Design) -> Price:
         lut, ff = (205 + 33.0 * number, 37.0) if rows else (75 + 40.0 * number, 14.0)
     else:
         lut, ff = (430.0, 45.0 + number * layer.data_width) if rows else (150.0, 16.0)
-    cycles = float(layer.positions + 2)
+    cycles = float(layer.positions + 2) if grown else padding_cycles(layer, design)
+    spread = _FEW_REPORTS if grown or not layer.margins else {**_FEW_REPORTS, "latency_cycles": EXACT}
     lines = (f"{number} channels, {layer.positions} positions written",)
-    return Price(0, 0, lut, ff, cycles, cycles, _FEW_REPORTS, lines, measured="foreign")
+    return Price(0, 0, lut, ff, cycles, cycles + 1, spread, lines, measured="foreign")
 
 
 def _embedding(layer: DesignLayer, design: Design) -> Price:

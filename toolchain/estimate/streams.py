@@ -7,16 +7,14 @@ Counted as hls4ml writes it; the constants were read from the modules of 40 publ
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.fifo_tables import Logic, characterised_fifo, has_characterised_fifos
 
 #: A FIFO of more bits is in block RAM: 139 of 139 shapes (depth x width) of Vivado, nearly all of Vitis.
 _FIFO_MEMORY_BITS = {"vivado": 512, "vitis": 1024}
-#: Vitis 2022.2 (two designs): up to this depth registers, and memories of 72 bits.
-_WIDE_VERSION, _WIDE_DEPTH, _WIDE_BITS = "2022.2", 16, 72
 #: Bits of a word in one block of 18 Kb by depth (UG473).
 _BLOCK_WIDTH = ((1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 #: Look-up tables and flip-flops (without the word at the output) of a FIFO in block RAM by the bits of its address.
@@ -28,15 +26,6 @@ _SHIFT_REGISTER, _VITIS_FIFO_LUT, _VITIS_FIFO_FF = 32, 67.0, (99.0, 160.0)
 _ROW_LUT, _ROW_FF, _ROW_WORDS = 32, 64, 32
 #: Counters of row and column, their comparisons, and whether a window is whole.
 _CONTROL_LUT, _CONTROL_FF = 360.0, 260.0
-
-
-@dataclass(frozen=True)
-class Logic:
-    """Blocks of 18 Kb, look-up tables and flip-flops."""
-
-    bram_18k: int
-    lut: float
-    ff: float
 
 
 def fifo_memory(depth: int, width: int) -> int:
@@ -68,17 +57,21 @@ def fifos(layer: DesignLayer, design: Design) -> Logic:
         one = fifo(depth, layer.result_width)
         return Logic(number * one.bram_18k, number * one.lut, number * one.ff)
     width = number * layer.result_width
-    if design.tool_version.startswith(_WIDE_VERSION):
-        blocks = 2 * math.ceil(width / _WIDE_BITS) * math.ceil(depth / 1024) if depth > _WIDE_DEPTH else 0
-        return Logic(blocks, _VITIS_FIFO_LUT, (2.0 if blocks else 4.0) * width)
+    if has_characterised_fifos(design):
+        return characterised_fifo(depth, width)
     blocks = fifo_memory(depth, width) if depth * width > _FIFO_MEMORY_BITS["vitis"] else 0
     return Logic(blocks, _VITIS_FIFO_LUT, _VITIS_FIFO_FF[blocks > 0])
 
 
 def encoded_fifos(layer: DesignLayer) -> Logic:
-    """The window of an encoded layer of Vivado: a FIFO for each of its words, as deep as there are positions."""
+    """The window of an encoded layer of Vivado: a FIFO for each of its words.
+
+    As deep as there are positions; over two axes only as those that still wait for a row: the window's rows of them
+    (six of six shapes of two designs of one author).
+    """
     number = math.prod(layer.window) * layer.input_shape[-1]
-    one = fifo(layer.positions, layer.data_width)
+    rows = layer.window[0] * layer.places[1] if len(layer.places) == 2 else layer.positions
+    one = fifo(rows, layer.data_width)
     return Logic(number * one.bram_18k, number * one.lut, number * one.ff)
 
 

@@ -160,6 +160,7 @@ def convolution(kind: Kind) -> Rule:
             call.name, kind, data.width, result.width, math.prod(places) * filters, math.prod(places), weights,
             kernel.form.width, kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data),
             kernel.accumulator.rounds, kernel.biases, input_shape=(*padded(config, axes), channels), window=window,
+            inlined="multiplier_limit" not in config.numbers,
             kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
             pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
             adder_graph=kernel.graph, places=places, strides=strides_of(config, two), margins=margins_of(config, two),

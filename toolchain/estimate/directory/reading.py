@@ -165,5 +165,9 @@ def strides_of(config: Config, two: bool) -> tuple[int, ...]:
 
 
 def implementation_of(config: Config) -> str:
-    """How a window is gathered: linebuffer, encoded, pointwise; empty where the struct does not say."""
-    return config.words.get("implementation", "").rpartition("::")[2].lower()
+    """How a window is gathered: linebuffer, encoded, pointwise; empty where the struct does not say.
+
+    Before hls4ml had line buffers its structs said the table of an encoded window and no word.
+    """
+    word = config.words.get("implementation", "").rpartition("::")[2].lower()
+    return word or ("encoded" if config.numbers.get("min_width", 0) > 0 else "")

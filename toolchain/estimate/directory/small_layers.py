@@ -14,6 +14,7 @@ from toolchain.estimate.directory.reading import (
     config_of,
     implementation_of,
     keep,
+    margins_of,
     need,
     padded,
     take_away,
@@ -120,10 +121,12 @@ def pooling(reading: Reading, call: LayerCall) -> None:
         window, places = (need(config, "pool_width", "pool_size"),), (need(config, "out_width", "n_out"),)
     function = "average" if "average" in config.words.get("pool_op", "").lower() else "max"
     function = f"global_{function}" if whole else function
+    # Before hls4ml had line buffers every pooling of a stream was encoded, and its structs said nothing.
+    gathered = implementation_of(config) or ("encoded" if reading.sources.streams and not whole else "")
     layer = DesignLayer(
         call.name, "pooling", data.width, result.width, math.prod(places) * channels, math.prod(places),
-        function=function, input_shape=(*padded(config, axes), channels), window=window,
-        implementation=implementation_of(config),
+        function=function, input_shape=(*padded(config, axes), channels), window=window, places=places,
+        implementation=gathered,
     )  # fmt: skip
     keep(reading, call, layer, Tensor(math.prod(places), channels, result.width), (call.arguments[1],))
 
@@ -138,7 +141,10 @@ def spatial(kind: Kind) -> Rule:
         channels = need(config, "n_chan")
         words = height * width * channels
         inside = (height, width, channels) if two else (width, channels)
-        layer = DesignLayer(call.name, kind, data.width, result.width, words, height * width, input_shape=inside)
+        margins = margins_of(config, two) if kind == "padding" else ()
+        layer = DesignLayer(
+            call.name, kind, data.width, result.width, words, height * width, input_shape=inside, margins=margins
+        )
         keep(reading, call, layer, Tensor(height * width, channels, result.width), (call.arguments[1],))
 
     return add

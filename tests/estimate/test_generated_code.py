@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.adder_graphs import MOST_SOLVED, adder_graph, counts_of, solved
-from toolchain.estimate.amounts import kernel_counts, limit_of
+from toolchain.estimate.amounts import constant_amounts, kernel_counts, limit_of
+from toolchain.estimate.design import DesignLayer
 from toolchain.estimate.directory.generated_code import read_generated_code
 from toolchain.estimate.directory.project import Given
 from toolchain.estimate.directory.reader import read_directory
@@ -172,7 +173,45 @@ def test_outputs_that_no_weight_reads_are_not_built(tmp_path: Path) -> None:
     assert layer.weights is not None
     assert not layer.weights[:, 1].any()
     assert layer.weights[:, 0].all()
-    assert (layer.words, layer.unused) == (2, 4)
+    assert (layer.words, layer.zeros) == (2, 0)
+
+
+def test_outputs_that_no_weight_reads_hold_no_port_and_no_register(tmp_path: Path) -> None:
+    first, second = RNG.integers(1, 60, (40, 3)), RNG.integers(1, 60, (3, 2))
+    whole = read_directory(write_dense_directory(tmp_path / "whole", first, second), GIVEN).design
+    second[1] = 0
+    less = read_directory(write_dense_directory(tmp_path / "less", first, second), GIVEN).design
+    for one, outputs in ((whole, 3), (less, 2)):
+        old = replace(one, tool_version="2022.2")
+        layer = old.layers[0]
+        found = constant_amounts(layer, kernel_counts(layer), old)
+        assert found["ff"].fixed == outputs * 18  # a kernel of one cycle holds its results
+        now = constant_amounts(layer, kernel_counts(layer), one)
+        assert found["lut"].fixed - now["lut"].fixed == outputs * 14  # since 2024 without the ports' multiplexers
+        assert now["ff"].fixed == 0
+
+
+def test_the_zeros_that_hls4ml_counted_limit_the_multipliers(tmp_path: Path) -> None:
+    """Before quantization: the struct says them."""
+    first, second = RNG.integers(1, 60, (4, 3)), RNG.integers(1, 60, (3, 2))
+    folder = write_dense_directory(tmp_path, first, second)
+    parameters = folder / "firmware" / "parameters.h"
+    parameters.write_text(
+        parameters.read_text().replace("reuse_factor = 1;", "reuse_factor = 2;\n    static const unsigned n_zeros = 4;")
+    )
+    layer = read_directory(folder, GIVEN).design.layers[0]
+    assert limit_of(layer, kernel_counts(layer), "vitis") == 6 - 2
+
+
+def test_columns_of_zeros_in_memory_are_computed_all_the_same(tmp_path: Path) -> None:
+    first, second = RNG.integers(1, 60, (4, 3)), RNG.integers(1, 60, (3, 2))
+    first[:, 1] = 0
+    folder = write_dense_directory(tmp_path, first, second)
+    assert read_directory(folder, GIVEN).design.layers[0].words == 2
+    parameters = folder / "firmware" / "parameters.h"
+    text = parameters.read_text().replace("nnet::latency", "nnet::resource")
+    parameters.write_text(text.replace("reuse_factor = 1", "reuse_factor = 4"))
+    assert read_directory(folder, GIVEN).design.layers[0].words == 3
 
 
 def test_hls4ml_counts_the_weights_of_outputs_that_nothing_reads(tmp_path: Path) -> None:
@@ -182,3 +221,12 @@ def test_hls4ml_counts_the_weights_of_outputs_that_nothing_reads(tmp_path: Path)
         read_directory(write_dense_directory(tmp_path, first, second), GIVEN).design.layers[0], reuse_factor=2
     )
     assert limit_of(layer, kernel_counts(layer), "vitis") == 6
+
+
+def test_words_that_reach_less_far_make_narrower_sums() -> None:
+    layer = DesignLayer("d", "dense", 16, 16, 4, 1, RNG.integers(1, 60, (8, 4)), 8, 30)
+    narrow = kernel_counts(replace(layer, data_widths=(16, 10, 10, 10, 10, 10, 10, 10)))
+    wide = kernel_counts(layer)
+    assert narrow.tree_adders == wide.tree_adders
+    assert wide.tree_bits - 6 * wide.tree_adders <= narrow.tree_bits < wide.tree_bits
+    assert narrow.product_bits <= wide.product_bits

@@ -128,16 +128,16 @@ def limit_of(layer: DesignLayer, counts: Counts, tool: str) -> int:
         return layer.multiplier_limit
     if layer.kind == "depthwise":
         return math.ceil(counts.n_in * counts.n_out / layer.reuse_factor)
-    return multiplier_limit(layer.reuse_factor, counts, tool, layer.unused)
+    return multiplier_limit(layer.reuse_factor, counts, tool, layer.zeros)
 
 
-def multiplier_limit(factor: int, counts: Counts, tool: str, unused: int = 0) -> int:
+def multiplier_limit(factor: int, counts: Counts, tool: str, counted: int | None = None) -> int:
     """Multipliers at once: exact for 38 of 38 Vitis layers; Vivado keeps one more from 1,024 on (15 of 15 designs).
 
     That one is not added where it would exceed the limit at the next smaller divisor: pruned layers were not measured.
     """
     weights = counts.n_in * counts.n_out
-    zeros = counts.zeros - unused  # hls4ml counts the weights of outputs that nothing reads
+    zeros = counts.zeros if counted is None else counted
     limit = math.ceil(weights / factor) - zeros // factor
     if tool == "vivado" and factor >= 1024:
         below = next(divisor for divisor in range(1023, 0, -1) if weights % divisor == 0)

@@ -60,7 +60,9 @@ class DesignLayer:
     inlined: bool = False  # io_stream: the kernel stands in the loop over positions itself (hls4ml before 0.8)
     fifo_depth: int = 0  # of the stream behind the layer; 0: the positions of one sample
     data_widths: tuple[int, ...] = ()  # of each input, where they differ; 0: always zero
-    unused: int = 0  # weights that are not zero, of outputs that nothing reads: they stand as zeros in ``weights``
+    zeros: int | None = (
+        None  # weights that hls4ml counted as zero (``n_zeros``): before quantization; None: as they are
+    )
     adder_graph: AdderGraph | None = None  # of distributed arithmetic, where it is known
     doubt: str = ""  # why the counting may not hold for this layer: it is then taken as never measured
 

@@ -44,6 +44,7 @@ class Kernel:
     factor: int
     strategy: str
     biases: int  # that are not zero
+    zeros: int | None = None  # weights that hls4ml counted as zero
     doubt: str = ""
     graph: AdderGraph | None = None
 
@@ -72,13 +73,21 @@ def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int,
     if found is None:
         reading.notes.append(f"layer '{call.name}': no weight file: counted as if no weight were zero or equal")
     return Kernel(
-        found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]), doubt_of(source),
+        found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]),
+        _zeros(inner, found), doubt_of(source),
     )  # fmt: skip
 
 
 def _inner(reading: Reading, config: Config) -> Config:
     """The struct of the kernel that a convolution calls for each position, or its own."""
     return reading.sources.configs.get(config.types.get("mult_config", ""), config)
+
+
+def _zeros(config: Config, weights: NDArray[np.int64] | None) -> int | None:
+    """As the struct says, else as they stand in the file: outputs that nothing reads are taken away later."""
+    if "n_zeros" in config.numbers:
+        return config.numbers["n_zeros"]
+    return None if weights is None else weights.size - int(np.count_nonzero(weights))
 
 
 def _graph_of(reading: Reading, config: Config) -> AdderGraph | None:
@@ -112,10 +121,10 @@ def dense(reading: Reading, call: LayerCall) -> None:
     layer = DesignLayer(
         call.name, "dense", data.width, result.width, n_out, 1, kernel.weights, kernel.form.width,
         kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data), kernel.accumulator.rounds,
-        kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt,
+        kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt, zeros=kernel.zeros,
         data_widths=tuple(_reach(element, data) for element in elements) if len(elements) == n_in else (),
     )  # fmt: skip
-    constant = _constant_channels(reading, kernel.weights)
+    constant = _constant_channels(reading, kernel.weights, kernel)
     layer = replace(layer, words=max(1, n_out - constant))
     keep(reading, call, layer, Tensor(1, n_out, result.width, constant), (call.arguments[1],))
 
@@ -166,16 +175,18 @@ def convolution(kind: Kind) -> Rule:
             adder_graph=kernel.graph, places=places, strides=strides_of(config, two), margins=margins_of(config, two),
             multiplier_limit=_inner(reading, config).numbers.get("multiplier_limit", 0),
         )  # fmt: skip
-        constant = _constant_channels(reading, weights)
+        constant = _constant_channels(reading, weights, kernel)
         layer = replace(layer, words=math.prod(places) * max(1, filters - constant))
         keep(reading, call, layer, Tensor(math.prod(places), filters, result.width, constant), (call.arguments[1],))
 
     return add
 
 
-def _constant_channels(reading: Reading, weights: NDArray[np.int64] | None) -> int:
-    """Channels whose weights are all zero: only a bias is left of them. Streams carry them all the same."""
-    if weights is None or reading.sources.streams:
+def _constant_channels(reading: Reading, weights: NDArray[np.int64] | None, kernel: Kernel) -> int:
+    """Channels whose weights are all zero: only a bias is left of them. Streams carry them all the same, and weights in
+    memory are read whatever they are."""
+    in_memory = kernel.strategy == "resource" and kernel.factor > 1
+    if weights is None or reading.sources.streams or in_memory:
         return 0
     return int((~weights.any(axis=0)).sum())
 

@@ -104,9 +104,8 @@ def take_away(reading: Reading, variable: str, dead: NDArray[np.bool_]) -> None:
         live = max(1, int((~dead).sum()))
         if layer.kind == "dense" and layer.weights is not None and layer.weights.shape[1] == len(dead):
             left = np.where(dead, 0, layer.weights)
-            unused = layer.unused + int(np.count_nonzero(layer.weights[:, dead]))
             reading.layers[place] = replace(
-                layer, weights=left, words=min(layer.words, live), biases=min(layer.biases, live), unused=unused
+                layer, weights=left, words=min(layer.words, live), biases=min(layer.biases, live)
             )
             dead, variable = unread(left), reading.inputs[place]
             continue

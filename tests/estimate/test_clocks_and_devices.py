@@ -177,3 +177,11 @@ def test_a_cast_that_neither_rounds_nor_clips_is_wiring() -> None:
     one = replace(design("vitis", "2023.1"), layers=(layer,))
     assert price(layer, one, shipped()).lut == 0
     assert price(replace(layer, result_rounds=True), one, shipped()).lut > 0
+
+
+def test_a_product_that_fills_the_cycle_leaves_no_room_for_a_sum() -> None:
+    """xc7vx485t-2 at 5 ns, Vivado 2018.3: two inputs, eight outputs take a cycle; on UltraScale+ none."""
+    layer = dense(np.full((2, 8), 1001) + np.arange(16).reshape(2, 8) * 2, data=18)
+    slow = replace(design("vivado", "2018.3", "7series", grade=3), layers=(layer, layer))
+    fast = replace(design("vivado", "2018.3"), layers=(layer, layer))
+    assert [schedule(kernel_counts(layer), layer, one).cycles for one in (slow, fast)] == [1, 0]

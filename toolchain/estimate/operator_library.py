@@ -100,11 +100,16 @@ def product_ns(design: Design) -> float:
     return _PRODUCT_NS.get(design.family, _PRODUCT_NS_ULTRASCALE_PLUS)
 
 
+def wide_product_ns(design: Design) -> float:
+    """Nanoseconds of a product of more than nine bits in one DSP block."""
+    return _WIDE_PRODUCT_NS[design.speed_grade or 1] if design.family == "7series" else product_ns(design)
+
+
 def product_stages(design: Design) -> int:
     """Stages of a product of more than nine bits in a DSP block: 1 unless the device is slow for the clock."""
     if design.family != "7series":
         return 1
-    return max(1, math.ceil(_WIDE_PRODUCT_NS[design.speed_grade or 1] / period_ns(design)))
+    return max(1, math.ceil(wide_product_ns(design) / period_ns(design)))
 
 
 def joining_lut(wide: int, design: Design) -> float:

@@ -19,6 +19,7 @@ from toolchain.estimate.operator_library import (
     period_ns,
     product_ns,
     product_stages,
+    wide_product_ns,
 )
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
@@ -111,6 +112,9 @@ def _product_ns(counts: Counts, layer: DesignLayer, design: Design) -> float:
         longest = max(bits for bits, _ in counts.multiplier_widths)
         wide, narrow = max(longest, layer.data_width), min(longest, layer.data_width)
         cascade = _CASCADED if dsp_blocks(wide, narrow, design.family) > 1 else 1.0
-        return product_ns(design) * cascade + rounding
+        alone = (
+            stages_of(layer, counts, design) == 1 and uses_dsp(layer.data_width, longest) and layer.binding == "auto"
+        )
+        return (wide_product_ns(design) if alone else product_ns(design)) * cascade + rounding
     block = product_ns(design)
     return rounding + (min(2 * level, block) if counts.adders else level if counts.product_adders else 0.0)

@@ -49,8 +49,8 @@ def test_a_stride_moves_the_windows() -> None:
 def test_windows_at_once_share_the_multipliers_of_one(pixels: int, turns: int) -> None:
     """Sixteen partitions of 56 turns and 32 of 28: 896 cycles of the loop in both designs (Vivado and Vitis)."""
     one = layer(pixels)
-    assert distinct_products(one, pixels) == 5 * pixels
-    found = shared_multipliers(one, design(one), 5, 9)
+    assert distinct_products(one, pixels).products == 5 * pixels
+    found = shared_multipliers(one, design(one), 9)
     assert found is not None
     assert found.turns == turns
     assert found.share * 5 * pixels == 9
@@ -63,8 +63,8 @@ def test_products_of_padding_are_not_built() -> None:
     weights = np.zeros((9, 1), dtype=np.int64)
     weights[3] = 11
     one = layer(800, weights=weights)
-    found = shared_multipliers(one, design(one), 1, 9)
-    assert distinct_products(one, 800) == 780
+    found = shared_multipliers(one, design(one), 9)
+    assert distinct_products(one, 800).products == 780
     assert found is not None
     assert found.turns == 87
 
@@ -72,7 +72,15 @@ def test_products_of_padding_are_not_built() -> None:
 def test_equal_weights_on_one_word_share_a_product() -> None:
     weights = np.array([[11] * 2] * 9, dtype=np.int64)
     one = layer(50, 10, weights, 18)
-    assert distinct_products(one, 50) == 70
+    assert distinct_products(one, 50).products == 70
+
+
+def test_equal_weights_at_other_places_share_an_adder() -> None:
+    """Weights 31 at five places of 800 windows: 879 subtractions where the windows alone would have 4,000."""
+    weights = np.array([[16], [31], [31], [31], [31], [8], [4], [2], [31]], dtype=np.int64)
+    one = layer(800, weights=weights)
+    found = distinct_products(one, 800, adders=True)
+    assert (found.products, found.of) == (879, 4000)
 
 
 def test_a_selection_of_two_words_has_its_bits() -> None:
@@ -105,7 +113,20 @@ def test_fifos_of_words_on_virtex(width: int, lut: int, ff: int) -> None:
 
 def test_all_multipliers_are_built_where_a_sample_is_one_partition() -> None:
     one = layer(1600)
-    found = shared_multipliers(one, design(one), 5, 9)
+    found = shared_multipliers(one, design(one), 9)
     assert found is not None
     assert found.turns == 1
     assert partitions(one, design(one)) == Partitions(1600, 1)
+
+
+def test_a_pipelined_top_function_computes_all_positions_of_an_older_hls4ml() -> None:
+    """No partitions are said and the top function is pipelined: 144,539 look-up tables, three turns, one is said."""
+    one = layer(0)
+    old = replace(design(one, "vivado", "2019.1"), dataflow=False)
+    assert partitions(one, old) == Partitions(1600, 1)
+    found = price(one, old)
+    assert found.initiation_interval == 1
+    assert found.of("initiation_interval")[1] >= 3
+    assert found.measured == "none"
+    assert partitions(replace(one, pixels=1), old) == Partitions(1, 1600)
+    assert partitions(one, replace(old, dataflow=True)) == Partitions(1, 1600)

@@ -106,9 +106,9 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
 
 def multipliers(layer: DesignLayer, counts: Counts, design: Design) -> Multipliers | None:
     """Those that the windows computed at once share; None where there is one window only."""
-    if not counts.multipliers:
+    if layer.weights is None:
         return None
-    return shared_multipliers(layer, design, counts.multipliers, max(1, limit_of(layer, counts, design.tool)))
+    return shared_multipliers(layer, design, max(1, limit_of(layer, counts, design.tool)))
 
 
 def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
@@ -162,7 +162,9 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     waiting = counts.multipliers - at_once(layer, counts, design.tool)
     rounded = float(counts.nonzeros * layer.accumulator_width) if layer.accumulator_rounds else 0.0
     known = library(design)
-    bits = counts.tree_bits + counts.product_bits + biases * layer.accumulator_width + place.shift_bits
+    several = multipliers(layer, counts, design)
+    once = several.adders if several else 1.0
+    bits = counts.tree_bits + counts.product_bits * once + biases * layer.accumulator_width + place.shift_bits
     bits += counts.selection_bits + known.port * _ports(layer, counts, place, design)
     staged = stages_of(layer, counts, design) > 1
     terms: dict[str, float] = {"products_that_take_turns": waiting, "rounded_bits": rounded}
@@ -172,14 +174,14 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
         terms["products_in_dsp"] = made.in_dsp - made.joined
         bits += made.joined_lut
     if known.adder is None or (name == "sequential" and design.tool == "vivado"):
-        terms |= {"adders": adders, "product_adders": counts.product_adders}
+        terms |= {"adders": adders, "product_adders": counts.product_adders * once}
         if layer.binding == "lut":
             terms["operators_printed"] = made.fabric_products
         else:  # two adders, and the area of its partial products beyond them
             bits += made.fabric_bits
-            terms |= {"product_adders": counts.product_adders + 2 * made.fabric, "fabric_area": made.fabric_area}
+            terms |= {"product_adders": counts.product_adders * once + 2 * made.fabric, "fabric_area": made.fabric_area}
     else:
-        growing = adders + counts.product_adders - counts.negated_pairs - counts.full_adders
+        growing = adders + counts.product_adders * once - counts.negated_pairs - counts.full_adders
         bits -= counts.negated_bits  # the sum subtracts
         terms["operators_printed"] = (
             made.fabric_products + known.adder * growing + known.full_adder * counts.full_adders

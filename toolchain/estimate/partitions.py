@@ -46,32 +46,44 @@ def partitions(layer: DesignLayer, design: Design) -> Partitions:
     if design.io_type != "io_parallel" or layer.positions <= 1:
         return Partitions(1, layer.positions)
     pointwise = layer.kind == "conv1d" and layer.implementation == "pointwise" and layer.strategy == "latency"
-    if pointwise or layer.kind in ("scale", "dense"):
+    if pointwise or layer.kind in ("scale", "dense") or all_at_once(layer, design):
         return Partitions(layer.positions, 1)
     pixels = max(1, layer.pixels)
     return Partitions(pixels, math.ceil(layer.positions / pixels))
 
 
+def all_at_once(layer: DesignLayer, design: Design) -> bool:
+    """A pipelined top function unrolls the loops below it: all positions of an hls4ml that knows no partitions.
+
+    Four designs of two authors (Vivado 2019); later versions write DATAFLOW for convolutions.
+    """
+    convolves = layer.kind in ("conv1d", "conv2d", "depthwise") and bool(layer.window)
+    return design.io_type == "io_parallel" and convolves and not layer.pixels and not design.dataflow
+
+
 @dataclass(frozen=True)
 class Multipliers:
-    """Of all windows computed at once: ``share`` are built of as many as one window has, times the windows."""
+    """Of all windows computed at once: ``share`` of the multipliers that they have alone are built, ``adders`` of the
+    adders that form products of two digits."""
 
     share: float
     turns: int
+    adders: float
 
 
-def shared_multipliers(layer: DesignLayer, design: Design, each: int, limit: int) -> Multipliers | None:
-    """Windows computed at once share the multipliers of one (``each``), as its limit is that of all of them.
+def shared_multipliers(layer: DesignLayer, design: Design, limit: int) -> Multipliers | None:
+    """Windows computed at once share the multipliers of one, whose limit is that of all of them.
 
     The turns of 24 of 25 kernels are exact (Vivado 2020.1, Vitis 2023.1 and 2023.2; nearly all designs of one author);
-    where a sample is one partition, all are built (one design).
+    where a sample is one partition, all are built (one design). Equal products are built once (all of these).
     """
     found = partitions(layer, design)
     if found.pixels <= 1 or layer.kind not in ("conv1d", "conv2d", "depthwise") or not is_known(layer):
         return None
     wanted = distinct_products(layer, found.pixels)
-    built = min(wanted, limit) if found.number > 1 else wanted
-    return Multipliers(built / (each * found.pixels), math.ceil(wanted / max(built, 1)))
+    built = min(wanted.products, limit) if found.number > 1 else wanted.products
+    turns = math.ceil(wanted.products / max(built, 1))
+    return Multipliers(built / max(wanted.of, 1), max(1, turns), distinct_products(layer, found.pixels, True).share)
 
 
 def gathered_lut(layer: DesignLayer, design: Design, found: Partitions) -> float:

@@ -72,7 +72,7 @@ def _with_word_fifos(found: Price, layer: DesignLayer, design: Design) -> Price:
     notes = (f"the whole input may wait in a FIFO of {more} blocks of memory (three of six designs)",) if more else ()
     return replace(
         found, lut=found.lut + lut, ff=found.ff + ff, explanation=(*found.explanation, line),
-        notes=(*found.notes, *notes), more_bram_18k=float(more),
+        notes=(*found.notes, *notes), more_bram_18k=found.more_bram_18k + more,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -64,19 +65,32 @@ def selections(layer: DesignLayer, pixels: int) -> dict[int, int]:
     return {int(number): count * channels for number, count in Counter(ways.tolist()).items() if number > 1}
 
 
+@dataclass(frozen=True)
+class Distinct:
+    """Products of all windows computed at once that differ, and how many all windows have."""
+
+    products: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """One where there are none."""
+        return self.products / self.of if self.of else 1.0
+
+
 @lru_cache(maxsize=256)
-def distinct_products(layer: DesignLayer, pixels: int) -> int:
-    """Products by weights of three or more digits that all windows at once take: equal ones once, none of padding."""
+def distinct_products(layer: DesignLayer, pixels: int, adders: bool = False) -> Distinct:
+    """Of weights of three digits or more, or those that are ``adders`` alone: equal ones once, none of padding."""
     assert layer.weights is not None
     sequences, where = _places(layer, pixels)
-    channels, filters = layer.input_shape[-1], layer.weights.shape[1]
-    kernel = layer.weights.reshape(where.shape[1], channels, filters)
-    place, channel, output = np.nonzero(csd_digits(kernel) >= 3)
+    kernel = layer.weights.reshape(where.shape[1], layer.input_shape[-1], -1)
+    digits = csd_digits(kernel)
+    place, channel, output = np.nonzero((digits == 2) | ((digits == 1) & (kernel < 0)) if adders else digits >= 3)
     found = np.unique(np.stack([channel, kernel[place, channel, output], place], axis=1), axis=0)
     used = where[:, found[:, 2]]
     real: NDArray[np.bool_] = np.asarray((sequences >= 0).any(axis=1))[used]
     if used.size > _MOST_PRODUCTS:
-        return int(real.sum())
+        return Distinct(int(real.sum()), used.size)
     _, weight = np.unique(found[:, :2], axis=0, return_inverse=True)
     pairs = weight.reshape(-1)[None, :] * len(sequences) + used
-    return len(np.unique(pairs[real]))
+    return Distinct(len(np.unique(pairs[real])), used.size)

@@ -170,7 +170,8 @@ def convolution(kind: Kind) -> Rule:
             kernel.form.width, kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data),
             kernel.accumulator.rounds, kernel.biases, input_shape=(*padded(config, axes), channels), window=window,
             inlined="multiplier_limit" not in config.numbers,
-            kernel_shape=(math.prod(window) * channels, filters), doubt=kernel.doubt,
+            kernel_shape=(math.prod(window) * channels, filters),
+            doubt=kernel.doubt or _older(reading, kernel, config),
             pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
             adder_graph=kernel.graph, places=places, strides=strides_of(config, two), margins=margins_of(config, two),
             multiplier_limit=_inner(reading, config).numbers.get("multiplier_limit", 0),
@@ -180,6 +181,15 @@ def convolution(kind: Kind) -> Rule:
         keep(reading, call, layer, Tensor(math.prod(places), filters, result.width, constant), (call.arguments[1],))
 
     return add
+
+
+def _older(reading: Reading, kernel: Kernel, config: Config) -> str:
+    """Why an hls4ml that knows no partitions may build a convolution otherwise (four designs of two authors)."""
+    if reading.sources.streams or "n_pixels" in config.numbers:
+        return ""
+    if not reading.sources.dataflow and kernel.strategy == "latency":
+        return ""  # a pipelined top function: all positions at once
+    return "an older hls4ml: how many positions this convolution computes at once is not known"
 
 
 def _constant_channels(reading: Reading, weights: NDArray[np.int64] | None, kernel: Kernel) -> int:

@@ -60,6 +60,15 @@ def block_memory(block: Block, uram: bool = False) -> int:
     return memory_blocks(block.factor, bits) + (1 if index_bits >= _INDEX_MEMORY_BITS else 0)
 
 
+def memory_copies(block: Block, design: Design) -> float:
+    """Blocks beyond those counted, where Vitis leaves the weights one memory and copies it for every two reads.
+
+    Two of seven authors' designs: 100 blocks for 200 reads, 16 for 32. Nothing in the project says which it is.
+    """
+    copies = math.ceil(block.multipliers / 2)
+    return float(max(0, copies - block_memory(block))) if design.tool == "vitis" else 0.0
+
+
 def memory_blocks(depth: int, bits: int) -> int:
     """18 Kb blocks of a memory: 36 bits wide up to a depth of 512, 18 to 1,024, deeper ones in banks of 1,024."""
     banks, rest = divmod(depth, 1024)

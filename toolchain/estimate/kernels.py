@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from toolchain.estimate.amounts import Products, kernel_counts, multipliers, products, regime, turns
-from toolchain.estimate.block import Block, block_dsp, block_memory, block_of
+from toolchain.estimate.block import block_dsp, block_memory, block_of, memory_copies
 from toolchain.estimate.coefficients import Coefficients
 from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.operator_library import product_stages, unhurried
-from toolchain.estimate.partition_costs import in_loop, in_partitions, in_turns
+from toolchain.estimate.partition_costs import IN_UNKNOWN_TURNS, TURNS_UNKNOWN, in_loop, in_partitions, in_turns
 from toolchain.estimate.partitions import Partitions, all_at_once, partitions
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
 from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
@@ -24,13 +24,6 @@ from toolchain.network.constant_products import dsp_blocks
 #: Vitis: cycles of the one product that all share in a DSP block (three of three layers).
 _ONLY_DSP_CYCLES = 5
 _UNKNOWN = "the weights are not known: zeros and equal weights are not counted, so this is an upper bound"
-#: All positions at once by an hls4ml that knows no partitions: its limit of multipliers is not in the project. Three
-#: designs of one author have 16 to 38 % of them in DSP blocks, and three or six turns.
-_TURNS_UNKNOWN = "all positions are computed at once; how many turns their multipliers take is not known"
-_IN_UNKNOWN_TURNS: dict[str, Spread] = {
-    "dsp": (0.15, 1.0), "lut": (0.5, 1.2), "ff": (0.25, 1.5), "latency_cycles": (0.5, 3.0),
-    "initiation_interval": (1.0, 6.0),
-}  # fmt: skip
 _UNSURE = "products of 10 to 15 bits: the tool may put them into fabric or into DSP blocks"
 
 
@@ -92,8 +85,8 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
     }  # fmt: skip
     known = _measured(lut, ff)
     if all_at_once(layer, design):
-        notes.append(_TURNS_UNKNOWN)
-        spread, known = {**spread, **_IN_UNKNOWN_TURNS}, "none"
+        notes.append(TURNS_UNKNOWN)
+        spread, known = {**spread, **IN_UNKNOWN_TURNS}, "none"
     return Price(
         round(made.dsp * several.pixels), 0.0, lut.value, ff.value, latency, interval, spread,
         (*lines, lut.line, ff.line), tuple(notes), known, least, None if latency else place.delay_ns,
@@ -162,8 +155,6 @@ def _positions(
     return cycles, None, interval
 
 
-
-
 def _reads(layer: DesignLayer) -> int:
     """Words of the stream that a dense layer reads before it begins."""
     shape = layer.weights.shape if layer.weights is not None else layer.kernel_shape or (1, 1)
@@ -230,7 +221,7 @@ def _block(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Pr
         least = cycles - 1  # 830 of 871 Vivado designs, 42 of 42 Vitis designs
     return Price(
         dsp, float(block_memory(block)), lut.value, ff.value, cycles, interval, spread, lines, tuple(notes),
-        _measured(lut, ff), least, more_bram_18k=_copies(block, design),
+        _measured(lut, ff), least, more_bram_18k=memory_copies(block, design),
     )  # fmt: skip
 
 
@@ -242,15 +233,6 @@ def _cycles_beyond(in_dsp: bool, design: Design) -> float:
     if unhurried(design):
         return 1.0
     return (5.0 if in_dsp else 4.0) if product_stages(design) > 1 else 2.0
-
-
-def _copies(block: Block, design: Design) -> float:
-    """Blocks beyond those counted, where Vitis leaves the weights one memory and copies it for every two reads.
-
-    Two of seven authors' designs: 100 blocks for 200 reads, 16 for 32. Nothing in the project says which it is.
-    """
-    copies = math.ceil(block.multipliers / 2)
-    return float(max(0, copies - block_memory(block))) if design.tool == "vitis" else 0.0
 
 
 def _away(spread: Spread, outside: bool, design: Design) -> Spread:

@@ -94,7 +94,8 @@ def test_a_multiplier_of_stages_holds_its_words_itself() -> None:
     assert counts.multipliers == 16
     made = {one: constant_amounts(layer, counts, replace(one, layers=(layer, layer))) for one in (slow, fast)}
     assert made[slow]["ff"].fixed - made[fast]["ff"].fixed >= 16 * stage_registers(2)
-    assert made[slow]["lut"].fixed - made[fast]["lut"].fixed >= 16 * 2 - 2 * 9  # less its ports
+    ports = 2 * 9
+    assert made[slow]["lut"].fixed == counts.tree_bits + counts.product_bits + 16 * 2 + ports
     assert "products_in_dsp" not in made[slow]["lut"].terms
     turned = DesignLayer(
         "d", "dense", 16, 16, 16, 1, RNG.integers(-128, 128, (32, 16)), 16, 16, "resource", 32
@@ -185,3 +186,16 @@ def test_a_product_that_fills_the_cycle_leaves_no_room_for_a_sum() -> None:
     slow = replace(design("vivado", "2018.3", "7series", grade=3), layers=(layer, layer))
     fast = replace(design("vivado", "2018.3"), layers=(layer, layer))
     assert [schedule(kernel_counts(layer), layer, one).cycles for one in (slow, fast)] == [1, 0]
+
+
+def test_a_slow_clock_keeps_the_results_alone() -> None:
+    """Resource strategy at reuse factor 1, xcvu9p at 25 ns: no product waits in a register."""
+    layer = replace(dense(RNG.integers(100, 500, (8, 4))), strategy="resource")
+    counts = kernel_counts(layer)
+    terms = [
+        constant_amounts(layer, counts, replace(design("vivado", "2019.2", clock=clock), layers=(layer, layer)))[
+            "ff"
+        ].terms
+        for clock in (25.0, 2.5)
+    ]
+    assert ["products" in one for one in terms] == [False, True]

@@ -11,7 +11,7 @@ from toolchain.estimate import totals
 from toolchain.estimate.amounts import constant_amounts, kernel_counts, products
 from toolchain.estimate.counting import KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import library, product_stages, stage_registers
+from toolchain.estimate.operator_library import fabric_product_luts, library, product_stages, stage_registers
 from toolchain.estimate.price import Price
 from toolchain.estimate.small_layers import activation_amounts, softmax_memory
 from toolchain.estimate.stage import estimate_design
@@ -148,3 +148,10 @@ def test_products_beyond_the_device_are_look_up_tables_after_logic_synthesis() -
     beyond = estimate_design(made, fpga).dsp.value - fpga.dsp
     roomy = estimate_design(made, fpga.model_copy(update={"dsp": 4000}), stage="logic_synthesis")
     assert found.lut.value - roomy.lut.value == pytest.approx(75 * beyond, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("wide", "printed"), [(4, 13), (4, 11), (5, 17), (6, 23), (6, 25), (7, 33), (7, 30), (8, 40), (9, 49), (10, 62)]
+)
+def test_a_product_in_fabric_costs_what_its_wider_operand_says(wide: int, printed: int) -> None:
+    assert fabric_product_luts(wide) == pytest.approx(printed, abs=2)

@@ -14,7 +14,7 @@ from toolchain.estimate.fifo_tables import characterised_fifo, has_characterised
 from toolchain.estimate.prices import price
 from toolchain.estimate.stream_cycles import padding_cycles, pooled_cycles, turning_cycles
 from toolchain.estimate.stream_layers import pooling_turns
-from toolchain.estimate.streams import encoded_fifos, fifos
+from toolchain.estimate.streams import encoded_fifos, fifos, window_memory
 
 
 def design(tool: str, family: str, clock: float, version: str = "", part: str = "") -> Design:
@@ -105,6 +105,31 @@ def test_a_kernel_in_memory_takes_its_turns_and_a_constant_for_each_position(  #
     assert (found.latency_cycles, found.initiation_interval) == (cycles, cycles + 1)
 
 
+#: Design, inputs, outputs, words that are read, reuse factor, bits of the data, cycles.
+DENSE = (
+    (VIVADO, 784, 13, 196, 784, 16, 990), (VIVADO, 800, 32, 25, 50, 16, 85), (VIVADO, 32, 10, 1, 64, 16, 69),
+    (FAST_VIVADO, 784, 13, 196, 784, 16, 986), (design("vivado", "7series", 10.0), 16, 64, 1, 64, 16, 69),
+    (design("vivado", "7series", 10.0), 64, 32, 1, 64, 6, 68), (design("vivado", "7series", 10.0), 32, 5, 1, 32, 6, 36),
+    (VITIS, 53, 24, 1, 1272, 16, 1275), (VITIS, 24, 12, 1, 288, 16, 291),
+    (design("vitis", "ultrascale_plus", 25.0), 43, 7, 1, 301, 16, 302),
+    (design("vitis", "7series", 30.0, "2024.2"), 54, 1, 9, 54, 6, 69),
+    (design("vitis", "7series", 30.0, "2024.2"), 726, 1, 121, 66, 6, 193),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "inputs", "outputs", "reads", "factor", "bits", "cycles"), DENSE)
+def test_a_dense_layer_gathers_its_words_and_takes_its_turns(  # type: ignore[no-untyped-def]
+    made, inputs, outputs, reads, factor, bits, cycles
+) -> None:
+    layer = DesignLayer(
+        "fc", "dense", bits, 16, outputs, 1, np.full((inputs, outputs), 77), 8, 16, "resource", factor,
+        input_shape=(reads, inputs // reads),
+    )  # fmt: skip
+    found = price(layer, replace(made, layers=(layer, layer)))
+    rewinds = made.tool == "vitis" and reads == 1
+    assert (found.latency_cycles, found.initiation_interval) == (cycles, factor if rewinds else cycles + 1)
+
+
 def test_products_in_turns_and_sums_of_whole_levels() -> None:
     """Vivado: turns and the schedule of one product; else levels that do not cross the end of a cycle."""
     assert turning_cycles(VIVADO, 4, 8, 19) == 11
@@ -172,4 +197,4 @@ def test_an_encoded_window_over_two_axes_waits_for_its_rows_alone() -> None:
         layer = DesignLayer(
             "conv", "conv2d", 16, 16, 16, 676, input_shape=shape, window=(3, 3), places=places, implementation="encoded"
         )
-        assert encoded_fifos(layer).bram_18k == blocks
+        assert encoded_fifos(layer).bram_18k == window_memory(layer, VIVADO) == blocks

@@ -18,7 +18,8 @@ from toolchain.estimate.partition_costs import IN_UNKNOWN_TURNS, TURNS_UNKNOWN, 
 from toolchain.estimate.partitions import Partitions, all_at_once, partitions
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
 from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
-from toolchain.estimate.stream_cycles import convolution_cycles, turning_cycles
+from toolchain.estimate.stream_cycles import convolution_cycles, dense_cycles, turning_cycles
+from toolchain.estimate.streams import window_memory
 from toolchain.network.constant_products import dsp_blocks
 
 #: Vitis: cycles of the one product that all share in a DSP block (three of three layers).
@@ -88,7 +89,7 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
         notes.append(TURNS_UNKNOWN)
         spread, known = {**spread, **IN_UNKNOWN_TURNS}, "none"
     return Price(
-        round(made.dsp * several.pixels), 0.0, lut.value, ff.value, latency, interval, spread,
+        round(made.dsp * several.pixels), window_memory(layer, design), lut.value, ff.value, latency, interval, spread,
         (*lines, lut.line, ff.line), tuple(notes), known, least, None if latency else place.delay_ns,
     )  # fmt: skip
 
@@ -142,6 +143,9 @@ def _positions(
     reads = _reads(layer)
     if design.io_type == "io_stream" and layer.kind in ("conv1d", "conv2d", "depthwise"):
         return convolution_cycles(layer, design, cycles, interval)
+    if design.io_type == "io_stream" and layer.kind == "dense" and layer.positions == 1:
+        whole, again = dense_cycles(layer, design, cycles, reads)
+        return whole, None, max(interval, again)
     if design.io_type == "io_stream":
         return layer.positions * (reads - 1 + interval) + cycles, None, layer.positions * (reads - 1 + interval)
     if layer.positions > 1:
@@ -220,8 +224,8 @@ def _block(layer: DesignLayer, design: Design, coefficients: Coefficients) -> Pr
     if least is None and layer.positions == 1:
         least = cycles - 1  # 830 of 871 Vivado designs, 42 of 42 Vitis designs
     return Price(
-        dsp, float(block_memory(block)), lut.value, ff.value, cycles, interval, spread, lines, tuple(notes),
-        _measured(lut, ff), least, more_bram_18k=memory_copies(block, design),
+        dsp, float(block_memory(block) + window_memory(layer, design)), lut.value, ff.value, cycles, interval, spread,
+        lines, tuple(notes), _measured(lut, ff), least, more_bram_18k=memory_copies(block, design),
     )  # fmt: skip
 
 

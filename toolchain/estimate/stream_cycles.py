@@ -39,6 +39,11 @@ _VITIS_POSITION = 5
 _REWINDS_FROM = "2024"
 #: Vitis: what it takes to call a loop.
 _CALL = 2
+#: A dense layer of constants: cycles beside those in which it gathers its words and the kernel's own (Vivado: 7 of 12
+#: layers exact, others one or two less).
+_GATHER = 4
+#: Operands of fewer bits, and words of at most so many, are multiplied in fabric.
+_LEAST_DSP_BITS, _FABRIC_BITS = 5, 9
 #: Levels of adders that a comparison and the selection behind it take; the share of it for words of fewer bits.
 _COMPARISON, _NARROW_LEVEL, _NARROW_WORD = 2.2, 0.55, 6
 
@@ -132,6 +137,29 @@ def _more_levels(layer: DesignLayer, design: Design) -> int:
         return 0
     words = math.prod(layer.window or (1,)) * math.prod(layer.input_shape[-1:])
     return max(0, math.ceil(math.log2(max(words, 2))) - _LEVELS)
+
+
+def dense_cycles(layer: DesignLayer, design: Design, cycles: float, reads: int) -> tuple[float, float]:
+    """(cycles, interval) of a dense layer: it gathers its words, calls its kernel, and may begin again when it is done.
+
+    The loop of a kernel in memory rewinds in Vitis where one word brings the whole input (ten layers).
+    """
+    gathers = reads > 1
+    memory = layer.strategy == "resource" and layer.reuse_factor > 1
+    if not memory:
+        whole = cycles + (reads + _GATHER if gathers else 2)
+    elif design.tool == "vitis":
+        whole = float(layer.reuse_factor + (reads + 6 if gathers else 1 if unhurried(design) else 3))
+    elif design.family == "7series" and period_ns(design) < _HURRIED_NS:
+        whole = float(layer.reuse_factor + (reads + 10 if gathers else 5))
+    else:
+        in_dsp = min(layer.data_width, layer.weight_width) >= _LEAST_DSP_BITS and layer.data_width > _FABRIC_BITS
+        whole = float(layer.reuse_factor + 4 + in_dsp + (reads + 1 if gathers else 0))
+    if len(design.layers) < 2:
+        return whole, max(1.0, float(layer.reuse_factor))
+    if memory and design.tool == "vitis" and not gathers:
+        return whole, float(layer.reuse_factor)
+    return whole, whole + 1
 
 
 def padding_cycles(layer: DesignLayer, design: Design) -> float:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 from toolchain.estimate.amounts import Amounts
-from toolchain.estimate.block import Block
+from toolchain.estimate.block import Block, block_dsp
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.multiplexers import chooses_by_index, indexed_luts, selection_luts
-from toolchain.estimate.operator_library import level_ns, period_ns
+from toolchain.estimate.operator_library import fabric_product_luts, level_ns, period_ns
 from toolchain.estimate.streams import dense_ports, line_buffer, window_logic
 
 #: A multiplexer of more ways than this is a chain of selections.
@@ -53,6 +53,8 @@ def _memory_lut(block: Block, layer: DesignLayer, design: Design) -> float:
     """Selected words, accumulators, and what finds an accumulator again."""
     held, number, turns = max(layer.accumulator_width, 1), block.multipliers, block.factor
     lut = number * (held + _ADDER_LUT)
+    if layer.binding == "auto" and min(block.width, layer.data_width) > 1 and not block_dsp(block, layer, design):
+        lut += number * fabric_product_luts(max(block.width, layer.data_width))
     if turns > block.n_in:
         lut += indexed_luts(block.n_in, design) + number * indexed_luts(block.n_out, design)
         few = _FEW_OUTPUTS_LUT * min(block.n_out, _FEW_OUTPUTS) if layer.kind != "dense" else 0.0

@@ -75,6 +75,12 @@ def encoded_fifos(layer: DesignLayer) -> Logic:
     return Logic(number * one.bram_18k, number * one.lut, number * one.ff)
 
 
+def window_memory(layer: DesignLayer, design: Design) -> int:
+    """Blocks of memory that hold a window: those of an encoded one's FIFOs (Vivado)."""
+    held = design.io_type == "io_stream" and design.tool == "vivado" and layer.implementation == "encoded"
+    return encoded_fifos(layer).bram_18k if held and layer.window and layer.input_shape else 0
+
+
 def line_buffer(layer: DesignLayer) -> Logic:
     """Rows that a window of several rows keeps, one shift register for each channel."""
     if len(layer.window) < 2 or len(layer.input_shape) < 3:

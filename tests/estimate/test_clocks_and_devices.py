@@ -199,3 +199,21 @@ def test_a_slow_clock_keeps_the_results_alone() -> None:
         for clock in (25.0, 2.5)
     ]
     assert ["products" in one for one in terms] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("tool", "family", "grade", "clock", "share", "cycles"),
+    [
+        ("vivado", "ultrascale_plus", 2, 5.0, 0.125, 1), ("vivado", "ultrascale_plus", 2, 2.5, 0.125, 2),
+        ("vitis", "ultrascale_plus", 2, 5.0, 0.27, 2), ("vitis", "ultrascale_plus", 2, 5.0, 0.125, 1),
+        ("vitis", "ultrascale_plus", 2, 2.8, 0.125, 2), ("vivado", "7series", 3, 5.0, 0.125, 2),
+        ("vivado", "7series", 1, 5.0, 0.125, 3), ("vitis", "7series", 1, 10.0, 0.0625, 2),
+    ],
+)  # fmt: skip
+def test_cycles_of_a_function_that_is_read_from_a_table(
+    tool: str, family: str, grade: int, clock: float, share: float, cycles: int
+) -> None:
+    """Sigmoids of eight authors."""
+    layer = DesignLayer("t", "table", 16, 16, 1, 1, function="sigmoid", table_size=1024)
+    one = replace(design(tool, "2022.2", family, clock, grade), layers=(layer,), uncertainty=share)
+    assert price(layer, one, shipped()).latency_cycles == cycles

@@ -1,11 +1,14 @@
 """Windows of convolutions in io_parallel beside published reports: shared multipliers, selections, FIFOs, loops."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from test_estimate_directory import PARAMETERS, TOP, write_directory
 
 from toolchain.estimate.design import Design, DesignLayer
+from toolchain.estimate.directory.reader import read_directory
 from toolchain.estimate.partitions import Partitions, gathered_lut, partitions, shared_multipliers, word_fifos
 from toolchain.estimate.prices import price
 from toolchain.estimate.windows import distinct_products, selections, window_words
@@ -130,3 +133,64 @@ def test_a_pipelined_top_function_computes_all_positions_of_an_older_hls4ml() ->
     assert found.measured == "none"
     assert partitions(replace(one, pixels=1), old) == Partitions(1, 1600)
     assert partitions(one, replace(old, dataflow=True)) == Partitions(1, 1600)
+
+
+#: A design in parallel of one convolution, and what its configuration says of partitions.
+PARALLEL = TOP.replace("hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[10]")
+SAID = "    static const unsigned n_partitions = 5;\n    static const unsigned n_pixels = out_width / n_partitions;\n"
+WITH_PARTITIONS = PARAMETERS.replace(
+    "    typedef config2_mult mult_config;\n", f"{SAID}    typedef config2_mult mult_config;\n"
+)
+
+
+def with_pragma(pragma: str) -> str:
+    return PARALLEL.replace("{\n", "{\n" + pragma, 1)
+
+
+def test_geometry_and_limit_are_read(tmp_path: Path) -> None:
+    limit = "    static const unsigned multiplier_limit = DIV_ROUNDUP(n_in * n_out, reuse_factor) - 4 / reuse_factor;\n"
+    said = WITH_PARTITIONS.replace("    typedef w2_t weight_t;\n", f"{limit}    typedef w2_t weight_t;\n", 1)
+    one = read_directory(write_directory(tmp_path / "d", top=with_pragma(""), parameters=said)).design.layers[0]
+    assert (one.places, one.strides, one.margins) == ((5,), (1,), (1, 0))
+    assert (one.pixels, one.multiplier_limit) == (1, 4)
+
+
+def test_a_top_function_without_a_pragma_is_taken_as_hls4ml_writes_it(tmp_path: Path) -> None:
+    for name, pragma, beside in (
+        ("none", "", True), ("pipeline", "#pragma HLS PIPELINE\n", False), ("dataflow", "#pragma HLS DATAFLOW\n", True),
+    ):  # fmt: skip
+        found = read_directory(write_directory(tmp_path / name, top=with_pragma(pragma), parameters=WITH_PARTITIONS))
+        assert found.design.dataflow is beside
+        assert any("neither PIPELINE nor DATAFLOW" in note for note in found.notes) is (name == "none")
+
+
+def test_an_older_hls4ml_in_dataflow_is_doubted(tmp_path: Path) -> None:
+    found = read_directory(write_directory(tmp_path / "d", top=with_pragma("#pragma HLS DATAFLOW\n")))
+    assert "older hls4ml" in found.design.layers[0].doubt
+    known = read_directory(
+        write_directory(tmp_path / "k", top=with_pragma("#pragma HLS DATAFLOW\n"), parameters=WITH_PARTITIONS)
+    )
+    assert not known.design.layers[0].doubt
+
+
+def test_the_kernel_of_a_convolution_may_be_called_itself(tmp_path: Path) -> None:
+    """As in one design whose author called it in the top function."""
+    top = with_pragma("").replace("conv_1d_cl", "conv_1d_latency_cl")
+    one = read_directory(write_directory(tmp_path / "d", top=top, parameters=WITH_PARTITIONS)).design.layers[0]
+    assert one.kind == "conv1d"
+
+
+def test_a_pointwise_convolution_by_vitis_2022_may_be_unrolled() -> None:
+    """Two partitions of eight positions: one sample each cycle in one design, where a loop would take several."""
+    one = replace(
+        layer(8), kind="conv1d", words=16, positions=16, window=(1,), places=(16,), strides=(1,), margins=(0, 0),
+        input_shape=(16, 9), multiplier_limit=4,
+    )  # fmt: skip
+    found = price(one, design(one, version="2022.2"))
+    assert found.initiation_interval * found.of("initiation_interval")[0] == pytest.approx(1)
+    assert any("pointwise" in note for note in found.notes)
+    later = price(one, design(one, version="2023.2"))
+    assert later.initiation_interval * later.of("initiation_interval")[0] == pytest.approx(
+        later.initiation_interval - 2
+    )
+    assert not any("pointwise" in note for note in later.notes)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.adder_graphs import AdderGraph, solved
 from toolchain.estimate.design import Design, DesignLayer, Kind
+from toolchain.estimate.partitions import runs_beside
 from toolchain.fixed_point import Overflow, Rounding
 from toolchain.network import nodes as operators
 from toolchain.network.nodes import FixedPointNetwork, Input, Linear, Node
@@ -31,18 +32,11 @@ def design_of(network: FixedPointNetwork, section: HlsSection, fpga: Fpga) -> De
     ]
     clock = section.clock_period_ns or fpga.clock_period_ns
     grade = speed_grade(fpga.part)
-    beside = section.io_type == "io_parallel" and any(_runs_beside(layer) for layer in layers)
+    beside = section.io_type == "io_parallel" and any(runs_beside(layer) for layer in layers)
     return Design(
         tuple(layers), section.backend, section.io_type, fpga.family, clock, speed_grade=grade, part=fpga.part,
         uncertainty=fpga.clock_uncertainty_percent / 100, dataflow=beside,
     )  # fmt: skip
-
-
-def _runs_beside(layer: DesignLayer) -> bool:
-    """Whether hls4ml writes DATAFLOW for a design with this layer (its ``pipeline_style`` is ``auto``)."""
-    if layer.kind in ("conv1d", "conv2d", "depthwise") and layer.positions > 1:
-        return True
-    return layer.kind in ("dense", "conv1d", "conv2d", "depthwise") and layer.strategy == "resource"
 
 
 def _layers(node: Node, network: FixedPointNetwork, section: HlsSection) -> tuple[DesignLayer, ...]:

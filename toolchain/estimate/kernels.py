@@ -14,7 +14,14 @@ from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.operator_library import product_stages, unhurried
-from toolchain.estimate.partition_costs import IN_UNKNOWN_TURNS, TURNS_UNKNOWN, in_loop, in_partitions, in_turns
+from toolchain.estimate.partition_costs import (
+    IN_UNKNOWN_TURNS,
+    TURNS_UNKNOWN,
+    in_loop,
+    in_partitions,
+    in_turns,
+    loop_spread,
+)
 from toolchain.estimate.partitions import Partitions, all_at_once, partitions
 from toolchain.estimate.price import EXACT, Figure, Price, Spread, figure, widened
 from toolchain.estimate.schedule import Schedule, schedule, ternary_levels
@@ -84,7 +91,9 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
         "dsp": _dsp_spread(made, doubtful, layer), "lut": lut.spread, "ff": ff.spread,
         "latency_cycles": _latency_spread(layer, place, design), "initiation_interval": _interval_spread(layer),
     }  # fmt: skip
-    known = _measured(lut, ff)
+    wider, said = loop_spread(layer, design, interval)
+    spread, known = {**spread, **wider}, _measured(lut, ff)
+    notes.extend(said)
     if all_at_once(layer, design):
         notes.append(TURNS_UNKNOWN)
         spread, known = {**spread, **IN_UNKNOWN_TURNS}, "none"

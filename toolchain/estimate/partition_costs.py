@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from toolchain.estimate.amounts import Products, multipliers
 from toolchain.estimate.counting import Counts
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.multiplexers import state_luts
+from toolchain.estimate.operator_library import older_than
 from toolchain.estimate.partitions import gathered_lut, partitions, stored_ff, stored_lut, wrapper_cycles
 from toolchain.estimate.price import Figure, Spread
 
 #: Share of the bits of a product that wait for its sum, where multipliers are shared by several positions.
 _WAITING, _FEW_TURNS = 0.5, 4
+#: Vitis: cycles that a loop over partitions may take more or less than said. From this version on pointwise
+#: convolutions were seen in a loop only (two designs); of two of 2022.2 one has them all at once.
+_LOOP_CYCLES, _LOOPS_POINTWISE_FROM = 2.0, "2023"
 #: All positions at once by an hls4ml that knows no partitions: its limit of multipliers is not in the project. Three
 #: designs of one author have 16 to 38 % of them in DSP blocks, and three or six turns.
 TURNS_UNKNOWN = "all positions are computed at once; how many turns their multipliers take is not known"
@@ -58,11 +63,26 @@ def in_loop(
 ) -> tuple[float, float | None, float]:
     """(cycles, cycles at least, interval) of a loop over partitions that begins one after ``each`` cycles.
 
-    Vitis: exact, or one cycle more, for 21 of 24 loops of three authors (2022.2 to 2023.2); a sample begins when the
-    one before it has left the layer.
+    Vitis: exact for 11 of 26 loops of three authors (2022.2 to 2023.2), one cycle off for 12, two for three; a sample
+    begins when the one before it has left the layer.
     """
     whole = (number - 1) * each + max(1.0, cycles) + 1
     if design.tool == "vivado" or not design.dataflow:
         return max(whole, (number - 1) * each + min(each, whole) + 1), None, number * each
     whole = (whole if each == 1 else number * each) + wrapper_cycles(layer, design)
     return whole, None, whole + 1
+
+
+def loop_spread(layer: DesignLayer, design: Design, interval: float) -> tuple[dict[str, Spread], tuple[str, ...]]:
+    """(spreads that a loop over partitions has beside those of its kernel, notes)."""
+    number = partitions(layer, design).number
+    if number <= 1 or design.tool == "vivado" or not design.dataflow:
+        return {}, ()
+    around = _LOOP_CYCLES / max(interval, 1.0)
+    if math.prod(layer.window) > 1 or not older_than(design, _LOOPS_POINTWISE_FROM):
+        return {"initiation_interval": (max(0.0, 1 - around), 1 + around)}, ()
+    many = float(number)
+    wide: dict[str, Spread] = {
+        "dsp": (1.0, many), "lut": (0.7, many), "ff": (0.7, 2 * many), "initiation_interval": (1 / interval, 1 + around)
+    }  # fmt: skip
+    return wide, ("pointwise: one of two designs of this version computes all positions at once",)

@@ -61,6 +61,13 @@ def all_at_once(layer: DesignLayer, design: Design) -> bool:
     return design.io_type == "io_parallel" and convolves and not layer.pixels and not design.dataflow
 
 
+def runs_beside(layer: DesignLayer) -> bool:
+    """Whether hls4ml writes DATAFLOW for a design with this layer (its ``pipeline_style`` is ``auto``)."""
+    if layer.kind in ("conv1d", "conv2d", "depthwise") and layer.positions > 1:
+        return True
+    return layer.kind in ("dense", "conv1d", "conv2d", "depthwise") and layer.strategy == "resource"
+
+
 @dataclass(frozen=True)
 class Multipliers:
     """Of all windows computed at once: ``share`` of the multipliers that they have alone are built, ``adders`` of the

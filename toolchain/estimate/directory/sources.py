@@ -63,6 +63,7 @@ class Sources:
     calls: list[LayerCall] = field(default_factory=list)
     streams: bool = False
     dataflow: bool = False
+    pipelined: bool = False
     depths: dict[str, int] = field(default_factory=dict)  # of a stream, by its variable
     aliases: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)  # of the arrays between the layers
@@ -181,6 +182,7 @@ def _read_configs(found: Sources, text: str) -> None:
 def _read_calls(found: Sources, text: str) -> None:
     body = text[text.find("insert layers") :] if "insert layers" in text else text
     found.streams = "hls::stream" in text
+    found.pipelined = re.search(r"#pragma\s+HLS\s+PIPELINE", text, re.IGNORECASE) is not None
     found.dataflow = re.search(r"#pragma\s+HLS\s+DATAFLOW", text, re.IGNORECASE) is not None
     for name, depth in re.findall(r"#pragma\s+HLS\s+STREAM\s+variable\s*=\s*(\w+)\s+depth\s*=\s*(\d+)", text):
         found.depths[name] = int(depth)

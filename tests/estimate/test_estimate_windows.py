@@ -194,3 +194,13 @@ def test_a_pointwise_convolution_by_vitis_2022_may_be_unrolled() -> None:
         later.initiation_interval - 2
     )
     assert not any("pointwise" in note for note in later.notes)
+
+
+@pytest.mark.parametrize(("limit", "cycles"), [(2, 30), (3, 20), (9, 20)])
+def test_a_partition_takes_the_turns_of_its_kernel(limit: int, cycles: int) -> None:
+    """Ten partitions of three turns: 30 cycles, of two or one: 20 (Vitis 2022.2, reuse factor 5)."""
+    one = replace(
+        layer(1), kind="conv1d", words=10, positions=10, window=(9,), places=(10,), strides=(9,), margins=(0, 0),
+        input_shape=(90, 1), multiplier_limit=limit, reuse_factor=5,
+    )  # fmt: skip
+    assert price(one, design(one, version="2022.2")).latency_cycles == cycles + 1

@@ -20,6 +20,7 @@ from toolchain.estimate.partition_costs import (
     in_loop,
     in_partitions,
     in_turns,
+    in_turns_of_loop,
     loop_spread,
 )
 from toolchain.estimate.partitions import Partitions, all_at_once, partitions
@@ -77,6 +78,8 @@ def _constant(layer: DesignLayer, design: Design, coefficients: Coefficients) ->
     if doubtful:
         notes.append(_UNSURE)
     several = partitions(layer, design)
+    if in_turns_of_loop(layer, design):
+        interval = float(max(2, rounds))
     shared = multipliers(layer, counts, design)
     if design.tool == "vivado" and layer.window and layer.reuse_factor > 1 and design.io_type == "io_stream":
         cycles = turning_cycles(design, place.cycles, rounds, counts.fan_in)

@@ -73,6 +73,13 @@ def in_loop(
     return whole, None, whole + 1
 
 
+def in_turns_of_loop(layer: DesignLayer, design: Design) -> bool:
+    """Whether a partition takes its kernel's turns, two at least: Vitis 2022.2 at a reuse factor of five (four of four
+    kernels of one author)."""
+    loops = design.tool == "vitis" and design.dataflow and partitions(layer, design).number > 1
+    return loops and layer.reuse_factor > 1
+
+
 def loop_spread(layer: DesignLayer, design: Design, interval: float) -> tuple[dict[str, Spread], tuple[str, ...]]:
     """(spreads that a loop over partitions has beside those of its kernel, notes)."""
     number = partitions(layer, design).number

@@ -13,7 +13,7 @@ from test_estimate_directory import write_directory
 from test_operator_library import dense, design
 
 from toolchain.estimate.amounts import constant_amounts, kernel_counts, products
-from toolchain.estimate.block import block_amounts, block_of
+from toolchain.estimate.block import block_amounts, block_dsp, block_of
 from toolchain.estimate.coefficients import shipped
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.directory.project import Given, find_project
@@ -217,3 +217,20 @@ def test_cycles_of_a_function_that_is_read_from_a_table(
     layer = DesignLayer("t", "table", 16, 16, 1, 1, function="sigmoid", table_size=1024)
     one = replace(design(tool, "2022.2", family, clock, grade), layers=(layer,), uncertainty=share)
     assert price(layer, one, shipped()).latency_cycles == cycles
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "factor", "version", "blocks"),
+    [(64, 32, 32, "2020.1", 32), (32, 5, 16, "2020.1", 5), (800, 32, 50, "2020.1", 256), (125, 1, 25, "2024.2", 3),
+     (50, 4, 50, "2024.2", 4), (64, 32, 64, "2019.2", 0)],
+)  # fmt: skip
+def test_narrow_products_are_fused_with_sums_on_7series(
+    n_in: int, n_out: int, factor: int, version: str, blocks: int
+) -> None:
+    """4 to 6 bits by 4 to 6 bits in memory, xc7z020 and xc7a35t."""
+    layer = DesignLayer(
+        "d", "dense", 6, 16, n_out, 1, RNG.integers(-32, 32, (n_in, n_out)), 6, 16, "resource", factor
+    )  # fmt: skip
+    tool = "vitis" if version > "2021" else "vivado"
+    assert block_dsp(block_of(layer), layer, design(tool, version, "7series", 5.0, 1)) == blocks
+    assert block_dsp(block_of(layer), layer, design(tool, version)) == 0

@@ -213,7 +213,7 @@ def test_a_slow_clock_keeps_the_results_alone() -> None:
 def test_cycles_of_a_function_that_is_read_from_a_table(
     tool: str, family: str, grade: int, clock: float, share: float, cycles: int
 ) -> None:
-    """Sigmoids of eight authors."""
+    """Sigmoids of nine authors."""
     layer = DesignLayer("t", "table", 16, 16, 1, 1, function="sigmoid", table_size=1024)
     one = replace(design(tool, "2022.2", family, clock, grade), layers=(layer,), uncertainty=share)
     assert price(layer, one, shipped()).latency_cycles == cycles

@@ -122,7 +122,7 @@ def joining_lut(wide: int, design: Design) -> float:
     return 20.0 + 5.0 * min(4, max(0, 32 - wide))
 
 
-#: Nanoseconds from a word to its table's entry, by speed grade on 7-series: the cycles of 47 of 50 modules.
+#: Nanoseconds from a word to its table's entry, by speed grade on 7-series: the cycles of 52 of 56 modules.
 _TABLE_NS, _TABLE_NS_7SERIES = 4.3, {1: 10.0, 2: 8.0, 3: 6.5}
 
 

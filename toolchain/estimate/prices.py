@@ -226,7 +226,7 @@ def _table(layer: DesignLayer, design: Design) -> Price:
     lut = number * (_TABLE_LUT + _TABLE_BIT_LUT * layer.data_width) + logic
     cycles, interval = _stream(layer, design, float(took))
     lines = (f"{number} tables of {layer.table_size or 1024} words of {layer.table_width} bits, two in one memory",)
-    note = "tables: cycles and logic from 50 modules of eight authors, memory from five recurrent designs"
+    note = "tables: cycles and logic from 56 modules of nine authors, memory from five recurrent designs"
     spread = {**_NO_REPORT, "bram_18k": (0.9, 1.1), "lut": (0.7, 1.4), "latency_cycles": (1.0, 1.0 + 1 / took)}
     ff = number * _TABLE_CYCLE_FF * (took - 1)
     return Price(0, blocks, lut, ff, cycles, interval, spread, lines, (note,), "foreign")

@@ -112,12 +112,12 @@ def _joins_next(busy: Priced, place: int) -> bool:
 def interval(design: Design, priced: Priced) -> Estimated:
     """The slowest layer; Vitis runs layers of the resource strategy in turn (42 of 42 designs), so their sum.
 
-    In dataflow they run side by side (two designs).
+    In dataflow they run side by side (three designs).
     """
     blocks = [
         found for layer, found in priced if layer.kind in KERNELS and regime(layer) == "block"
     ]  # fmt: skip
-    in_turn = design.tool == "vitis" and not design.dataflow  # with DATAFLOW: the slowest (three of three designs)
+    in_turn = design.tool == "vitis" and not design.dataflow
     if design.io_type == "io_parallel" and in_turn and len(blocks) > 1:
         value = float(latency(design, priced).value)
         return Estimated(value=value, low=value, high=value)

@@ -18,7 +18,7 @@ _STRATEGIES = {
     "latency": "latency", "resource": "resource", "resource_unrolled": "resource", "unrolled": "resource",
     "compressed": "resource", "distributed_arithmetic": "distributed_arithmetic",
 }  # fmt: skip
-NO_STRATEGY = "no strategy is said (hls4ml before 0.2): taken as latency; one such design was off by a factor of sixty"
+NO_STRATEGY = "no strategy is said (hls4ml before 0.2): taken as latency; one such design was 300 times too high"
 
 
 @dataclass(frozen=True)

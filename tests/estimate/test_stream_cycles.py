@@ -39,21 +39,17 @@ PADDINGS = (
 )  # fmt: skip
 
 
+def padding(shape: tuple[int, ...], zeros: tuple[tuple[int, int], ...]) -> DesignLayer:
+    positions = int(np.prod(shape[:-1]))
+    margins = tuple(number for ends in zeros for number in ends)
+    return DesignLayer("pad", "padding", 16, 16, positions, positions, input_shape=shape, margins=margins)
+
+
 @pytest.mark.parametrize(("made", "shape", "zeros", "cycles"), PADDINGS)
 def test_padding_is_loops_over_rows_and_columns(
     made: Design, shape: tuple[int, ...], zeros: tuple[tuple[int, int], ...], cycles: int
 ) -> None:
-    positions = int(np.prod(shape[:-1]))
-    layer = DesignLayer(
-        "pad",
-        "padding",
-        16,
-        16,
-        positions,
-        positions,
-        input_shape=shape,
-        margins=tuple(number for ends in zeros for number in ends),
-    )
+    layer = padding(shape, zeros)
     assert padding_cycles(layer, made) == cycles
     assert price(layer, replace(made, layers=(layer,))).initiation_interval == cycles + 1
 
@@ -64,16 +60,7 @@ def test_padding_never_takes_fewer_cycles_than_it_has_positions(
 ) -> None:
     shape, zeros = (height + 2 * rows, width + 2 * columns, 1), ((rows, rows), (columns, columns))
     positions = shape[0] * shape[1]
-    layer = DesignLayer(
-        "pad",
-        "padding",
-        16,
-        16,
-        positions,
-        positions,
-        input_shape=shape,
-        margins=tuple(number for ends in zeros for number in ends),
-    )
+    layer = padding(shape, zeros)
     assert padding_cycles(layer, VIVADO) > positions - 2 * height
     assert padding_cycles(layer, VITIS) > positions - 2 * columns * height
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from toolchain.estimate.design import Design
+from toolchain.estimate.operator_library import older_than
 
 #: Virtex UltraScale+ and Alveo. Twenty designs of eight authors have the tables (VU9P, VU13P, U250, U55C; 2022.2 to
 #: 2023.2, all of speed grade 2); eight of others do not (VU11P of grade 1, Kintex, Zynq, UltraScale, 7-series).
@@ -38,7 +39,7 @@ class Logic:
 
 def has_characterised_fifos(design: Design) -> bool:
     """Whether the tool has tables of FIFOs for the design's part: from 2022.2 on, earlier ones were not seen there."""
-    known = design.tool == "vitis" and not "2000" < design.tool_version < "2022.2"
+    known = design.tool == "vitis" and not older_than(design, "2022.2")
     return known and bool(_TABLES.match(design.part.lower())) and design.speed_grade != _OLD_GRADE
 
 

@@ -173,7 +173,7 @@ def test_outputs_that_no_weight_reads_are_not_built(tmp_path: Path) -> None:
     assert layer.weights is not None
     assert not layer.weights[:, 1].any()
     assert layer.weights[:, 0].all()
-    assert (layer.words, layer.zeros) == (2, 0)
+    assert layer.words == 2
 
 
 def test_outputs_that_no_weight_reads_hold_no_port_and_no_register(tmp_path: Path) -> None:
@@ -217,10 +217,20 @@ def test_columns_of_zeros_in_memory_are_computed_all_the_same(tmp_path: Path) ->
 def test_hls4ml_counts_the_weights_of_outputs_that_nothing_reads(tmp_path: Path) -> None:
     first, second = RNG.integers(1, 60, (4, 3)), RNG.integers(1, 60, (3, 2))
     second[1] = 0
-    layer = replace(
-        read_directory(write_dense_directory(tmp_path, first, second), GIVEN).design.layers[0], reuse_factor=2
-    )
+    folder = write_dense_directory(tmp_path, first, second)
+    parameters = folder / "firmware" / "parameters.h"
+    parameters.write_text(parameters.read_text().replace("reuse_factor = 1;", "reuse_factor = 2;"))
+    layer = read_directory(folder, GIVEN).design.layers[0]
     assert limit_of(layer, kernel_counts(layer), "vitis") == 6
+
+
+def test_the_limit_that_the_struct_says_stands(tmp_path: Path) -> None:
+    folder = write_dense_directory(tmp_path, RNG.integers(1, 60, (4, 3)), RNG.integers(1, 60, (3, 2)))
+    parameters = folder / "firmware" / "parameters.h"
+    said = "reuse_factor = 2;\n    static const unsigned n_zeros = 4;\n    static const unsigned multiplier_limit = 5;"
+    parameters.write_text(parameters.read_text().replace("reuse_factor = 1;", said))
+    layer = read_directory(folder, GIVEN).design.layers[0]
+    assert limit_of(layer, kernel_counts(layer), "vitis") == 5
 
 
 def test_words_that_reach_less_far_make_narrower_sums() -> None:

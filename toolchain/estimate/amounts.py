@@ -21,6 +21,8 @@ from toolchain.network.constant_products import dsp_blocks, uses_dsp
 
 #: With so few turns the words that are added together come in the same one.
 _FEW_TURNS = 2
+#: Vivado builds one multiplier more than the limit from this reuse factor on.
+_ONE_MORE_FROM = 1024
 #: A product in fabric as it is printed: look-up tables for each bit of its area (5 x 6: 23, 6 x 7: 33, 6 x 8: 40), at
 #: least those of 5 x 6.
 _PRODUCT_LUT, _LEAST_PRODUCT_LUT = 0.8, 23.0
@@ -119,29 +121,20 @@ def at_once(layer: DesignLayer, counts: Counts, tool: str) -> int:
 
 
 def limit_of(layer: DesignLayer, counts: Counts, tool: str) -> int:
-    """``multiplier_limit`` as hls4ml writes it: the configuration of a convolution says it, and counts its zeros in
-    some versions only; channels that do not mix are no zeros (three layers), and a scale's factors are counted for each
-    word of the sample (eight layers)."""
-    if layer.kind == "scale":
-        return math.ceil(layer.words / layer.reuse_factor)
-    if layer.multiplier_limit:
-        return layer.multiplier_limit
-    if layer.kind == "depthwise":
-        return math.ceil(counts.n_in * counts.n_out / layer.reuse_factor)
-    return multiplier_limit(layer.reuse_factor, counts, tool, layer.zeros)
+    """Multipliers at once: hls4ml's own limit, exact for 38 of 38 Vitis layers.
 
-
-def multiplier_limit(factor: int, counts: Counts, tool: str, counted: int | None = None) -> int:
-    """Multipliers at once: exact for 38 of 38 Vitis layers; Vivado keeps one more from 1,024 on (15 of 15 designs).
-
-    That one is not added where it would exceed the limit at the next smaller divisor: pruned layers were not measured.
+    Channels that do not mix are no zeros (three layers), and a scale's factors are counted for each word of the sample
+    (eight layers). Vivado keeps one more from a reuse factor of 1,024 on (15 of 15 designs); not where that would
+    exceed the limit at the next smaller divisor: pruned layers were not measured.
     """
-    weights = counts.n_in * counts.n_out
-    zeros = counts.zeros if counted is None else counted
-    limit = math.ceil(weights / factor) - zeros // factor
-    if tool == "vivado" and factor >= 1024:
-        below = next(divisor for divisor in range(1023, 0, -1) if weights % divisor == 0)
-        return min(limit + 1, weights // below - zeros // below)
+    factor, weights = layer.reuse_factor, counts.n_in * counts.n_out
+    if layer.kind == "scale":
+        return math.ceil(layer.words / factor)
+    zeros = 0 if layer.kind == "depthwise" else counts.zeros
+    limit = layer.multiplier_limit or math.ceil(weights / factor) - zeros // factor
+    if tool == "vivado" and factor >= _ONE_MORE_FROM:
+        below = next(divisor for divisor in range(_ONE_MORE_FROM - 1, 0, -1) if weights % divisor == 0)
+        return max(limit, min(limit + 1, weights // below - zeros // below))
     return limit
 
 

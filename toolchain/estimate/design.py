@@ -55,14 +55,11 @@ class DesignLayer:
     places: tuple[int, ...] = ()  # of a convolution's results: (steps,) or (height, width); empty: not known
     strides: tuple[int, ...] = ()  # of its windows, one for each axis
     margins: tuple[int, ...] = ()  # zeros in front of the first word and behind the last, two for each axis
-    multiplier_limit: int = 0  # that its configuration says; 0: as counted from its weights
+    multiplier_limit: int = 0  # as hls4ml wrote it, by the zeros it counted; 0: as counted from its weights
     implementation: str = ""  # of a window: linebuffer, encoded (io_stream), pointwise (io_parallel); empty: linebuffer
     inlined: bool = False  # io_stream: the kernel stands in the loop over positions itself (hls4ml before 0.8)
     fifo_depth: int = 0  # of the stream behind the layer; 0: the positions of one sample
     data_widths: tuple[int, ...] = ()  # of each input, where they differ; 0: always zero
-    zeros: int | None = (
-        None  # weights that hls4ml counted as zero (``n_zeros``): before quantization; None: as they are
-    )
     adder_graph: AdderGraph | None = None  # of distributed arithmetic, where it is known
     doubt: str = ""  # why the counting may not hold for this layer: it is then taken as never measured
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.fifo_tables import Logic, has_characterised_fifos
+from toolchain.estimate.fifo_tables import Logic, characterised_fifo, has_characterised_fifos
 from toolchain.estimate.multiplexers import indexed_luts, state_luts
 from toolchain.estimate.streams import fifo
 from toolchain.estimate.windows import distinct_products, is_known, selections
@@ -22,9 +22,6 @@ _PLACE_LUT = 5.25
 _MOST_WAYS = 256
 #: A FIFO of two words between layers that run side by side: look-up tables (Vivado: and one for each bit), flip-flops.
 _WORD_LUT, _WORD_FF = {"vivado": 12.0, "vitis": 67.0}, {"vivado": 5.0, "vitis": 99.0}
-#: Vitis from 2022.2 on, Virtex UltraScale+ and Alveo, by the power of two that holds the width: exact for 20,000 FIFOs
-#: of 22 designs (8 authors; 2022.2 to 2023.2). The slowest speed grade has the others (one design).
-_NEW_FIFOS = {8: (15.0, 20.0), 16: (23.0, 36.0), 32: (40.0, 68.0), 64: (73.0, 133.0)}
 #: Its handshake in the top function, and the selection of a word that its layer keeps.
 _HANDSHAKE_LUT, _HANDSHAKE_FF, _KEPT_LUT = 13.0, 1.0, 9.0
 #: Vitis: look-up tables for each word that a later layer stores (9 to 14 for those of four designs that have one).
@@ -165,7 +162,7 @@ def word_fifos(layer: DesignLayer, design: Design) -> tuple[float, float]:
     """(look-up tables, flip-flops) behind a layer of a design in dataflow: a FIFO for each word, and its register."""
     width = layer.result_width
     lut, ff = _WORD_LUT[design.tool] + (width if design.tool == "vivado" else 0), _WORD_FF[design.tool]
-    holds = max(8, 1 << max(width - 1, 0).bit_length())
-    if has_characterised_fifos(design) and holds in _NEW_FIFOS:
-        lut, ff = _NEW_FIFOS[holds]
+    if has_characterised_fifos(design):
+        found = characterised_fifo(2, width)
+        lut, ff = found.lut, found.ff
     return layer.words * (lut + _HANDSHAKE_LUT + _KEPT_LUT), layer.words * (ff + _HANDSHAKE_FF + width)

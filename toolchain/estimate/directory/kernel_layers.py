@@ -44,7 +44,7 @@ class Kernel:
     factor: int
     strategy: str
     biases: int  # that are not zero
-    zeros: int | None = None  # weights that hls4ml counted as zero
+    multiplier_limit: int = 0
     doubt: str = ""
     graph: AdderGraph | None = None
 
@@ -74,7 +74,7 @@ def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int,
         reading.notes.append(f"layer '{call.name}': no weight file: counted as if no weight were zero or equal")
     return Kernel(
         found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]),
-        _zeros(inner, found), doubt_of(source),
+        0 if factor == 1 else _limit(inner, found, shape, factor), doubt_of(source),
     )  # fmt: skip
 
 
@@ -83,11 +83,14 @@ def _inner(reading: Reading, config: Config) -> Config:
     return reading.sources.configs.get(config.types.get("mult_config", ""), config)
 
 
-def _zeros(config: Config, weights: NDArray[np.int64] | None) -> int | None:
-    """As the struct says, else as they stand in the file: outputs that nothing reads are taken away later."""
+def _limit(config: Config, weights: NDArray[np.int64] | None, shape: tuple[int, int], factor: int) -> int:
+    """``multiplier_limit`` as the struct says it, or as its kernel computes it from ``n_zeros``; else by the zeros of
+    the file, as outputs that nothing reads are taken away later."""
+    if "multiplier_limit" in config.numbers:
+        return config.numbers["multiplier_limit"]
     if "n_zeros" in config.numbers:
-        return config.numbers["n_zeros"]
-    return None if weights is None else weights.size - int(np.count_nonzero(weights))
+        return math.ceil(math.prod(shape) / factor) - config.numbers["n_zeros"] // factor
+    return 0 if weights is None else math.ceil(weights.size / factor) - int((weights == 0).sum()) // factor
 
 
 def _graph_of(reading: Reading, config: Config) -> AdderGraph | None:
@@ -121,7 +124,8 @@ def dense(reading: Reading, call: LayerCall) -> None:
     layer = DesignLayer(
         call.name, "dense", data.width, result.width, n_out, 1, kernel.weights, kernel.form.width,
         kernel.accumulator.width, kernel.strategy, kernel.factor, kernel.dropped_bits(data), kernel.accumulator.rounds,
-        kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt, zeros=kernel.zeros,
+        kernel.biases, kernel_shape=(n_in, n_out), doubt=kernel.doubt,
+        multiplier_limit=kernel.multiplier_limit,
         data_widths=tuple(_reach(element, data) for element in elements) if len(elements) == n_in else (),
     )  # fmt: skip
     constant = _constant_channels(reading, kernel.weights, kernel)
@@ -164,6 +168,7 @@ def convolution(kind: Kind) -> Rule:
         weights = kernel.weights
         if depthwise and weights is not None and len(weights) == math.prod(window):
             weights = _diagonal(weights, channels)
+        said = _inner(reading, config).numbers.get("multiplier_limit", 0)
         axes = (need(config, "in_height"), need(config, "in_width")) if two else (need(config, "in_width"),)
         layer = DesignLayer(
             call.name, kind, data.width, result.width, math.prod(places) * filters, math.prod(places), weights,
@@ -174,7 +179,7 @@ def convolution(kind: Kind) -> Rule:
             doubt=kernel.doubt or _older(reading, kernel, config),
             pixels=config.numbers.get("n_pixels", 0), implementation=implementation_of(config),
             adder_graph=kernel.graph, places=places, strides=strides_of(config, two), margins=margins_of(config, two),
-            multiplier_limit=_inner(reading, config).numbers.get("multiplier_limit", 0),
+            multiplier_limit=said if depthwise else kernel.multiplier_limit,  # zeros between channels are none
         )  # fmt: skip
         constant = _constant_channels(reading, weights, kernel)
         layer = replace(layer, words=math.prod(places) * max(1, filters - constant))

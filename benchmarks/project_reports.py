@@ -69,7 +69,7 @@ def _read(project: Path, author: str, source: str) -> list[Report]:
     found = reported(read_directory(project, given), layers_wanted=False)
     known = {"dense", "activation", "softmax", "table", "scale", "reshape"}
     clean = found.design.io_type == "io_parallel" and {layer.kind for layer in found.design.layers} <= known
-    clean = clean and not any(layer.doubt for layer in found.design.layers)
+    clean = clean and not any(layer.doubt or layer.data_widths for layer in found.design.layers)  # HGQ: narrower
     few = {one.layer.name for one in found.layers if _regime(one) == "block"}  # five layers would lead the grid's fit
     layers = {one.layer.name: dict(one.figures) for one in found.layers if clean and one.layer.name not in few}
     return [

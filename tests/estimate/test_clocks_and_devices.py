@@ -198,7 +198,7 @@ def test_a_slow_clock_keeps_the_results_alone() -> None:
         ].terms
         for clock in (25.0, 2.5)
     ]
-    assert ["products" in one for one in terms] == [False, True]
+    assert [one["cut_bits"] > 0 for one in terms] == [False, True]
 
 
 @pytest.mark.parametrize(

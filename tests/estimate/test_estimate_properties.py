@@ -166,7 +166,7 @@ def test_unknown_designs_do_not_widen_the_grades_that_are_known() -> None:
 
 
 def test_what_was_never_calibrated_is_priced_by_construction_and_said() -> None:
-    layer = dense(np.full((8, 8), 11), 6, 16)
+    layer = dense(11 + 2 * np.arange(64).reshape(8, 8), 6, 16)
     found = estimate_design(design(layer, "vitis"), FPGA, Coefficients({}))
     assert found.lut.value > 8 * 7 * 16
     assert found.grade == "D"

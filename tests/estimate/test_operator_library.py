@@ -38,20 +38,74 @@ def test_the_speed_grade_stands_in_the_name_of_a_part(part: str, grade: int) -> 
 
 def test_every_adder_is_printed_with_seven_look_up_tables_more_since_2022() -> None:
     """16 inputs of 6 bits by 6-bit weights, Vitis 2022.2: 408 of 2,653 adders of 8 bits have 15, 344 of 9 bits 16."""
-    assert library(design("vitis", "2021.1")).adder is None
+    assert library(design("vitis", "2021.1")).adder < 1
     assert [library(design("vitis", version)).adder for version in ("2022.1", "2024.1", "")] == [7.0, 7.0, 7.0]
-    assert library(design("vivado", "2020.1")).adder is None
-    assert library(design("vivado", "2020.1", "7series")).adder == 7.0
-    assert library(design("vivado", "2020.1", "7series", 25.0)).adder is None  # the clock is slow: ternary ones
     layer = dense(np.full((8, 4), 4), data=6)
     counts = kernel_counts(layer)
     old, new = (
         constant_amounts(layer, counts, replace(design("vitis", version), layers=(layer,)))["lut"]
         for version in ("2021.1", "2024.1")
     )
-    assert old.terms["adders"] == counts.tree_adders == 28
-    assert new.terms["operators_printed"] == 7 * 28
-    assert "adders" not in new.terms
+    assert counts.tree_adders == 28 - 3 * 4  # the first level of all four outputs is the same
+    assert new.terms["operators_printed"] == 7 * 16
+    assert old.terms["operators_printed"] < 16
+
+
+def test_a_sum_that_two_outputs_have_is_built_once() -> None:
+    """Neighbours of a column, zeros left out: Vivado 2020.1 builds 8 to 20 % fewer adders of 2- and 4-bit weights."""
+    first = np.array([[3, 3], [0, 5], [5, 0], [7, 7]])  # 3a + 5c + 7d and 3a + 5b + 7d: no sum is the same
+    assert kernel_counts(dense(first)).tree_adders == 4
+    second = np.array([[3, 3], [5, 5], [0, 9], [7, 7]])  # 3a + 5b is in both
+    found, apart = kernel_counts(dense(second)), kernel_counts(dense(np.array([[3, 3], [5, 6], [0, 9], [7, 7]])))
+    assert (found.tree_adders, apart.tree_adders) == (4, 5)
+    assert found.tree_bits < apart.tree_bits
+    assert kernel_counts(dense(np.tile(first, 50))).tree_adders == 4 + 98  # the second sum of each is its own
+
+
+def test_sums_are_as_wide_as_their_wider_word_in_the_order_of_the_inputs() -> None:
+    """A wide word beside a narrow one: two wide adders, not one (the tools do not sort)."""
+    mixed, sorted_by_width = np.array([[1000], [3], [1001], [5]]), np.array([[1000], [1001], [3], [5]])
+    one, other = (kernel_counts(dense(weights, data=6)) for weights in (mixed, sorted_by_width))
+    assert one.tree_adders == other.tree_adders == 3
+    assert one.tree_bits > other.tree_bits
+
+
+def test_a_long_sum_that_vitis_leaves_a_chain_has_the_accumulators_width() -> None:
+    layer = dense(np.random.default_rng(0).integers(3, 60, (561, 8)), data=8)
+    counts = kernel_counts(layer)
+    chain, tree = (
+        constant_amounts(layer, counts, replace(design("vitis", version), layers=(layer,)))["lut"].fixed
+        for version in ("2021.1", "2023.1")
+    )
+    assert chain - tree >= counts.tree_adders * 16 - counts.tree_bits > 0
+
+
+#: Resource strategy at a reuse factor of 1, 16-bit words, Vivado 2020.1, xcu250 at 5 ns: (weights' bits, flip-flops).
+REGISTERED = ((10, 8443), (12, 9242), (14, 9247))
+
+
+@pytest.mark.parametrize(("bits", "printed"), REGISTERED)
+def test_results_and_first_sums_are_held_where_a_kernel_begins_every_other_cycle(bits: int, printed: int) -> None:
+    """32 inputs, 32 outputs, random weights: others than the published ones, so within a seventh."""
+    top = 2 ** (bits - 1)
+    weights = np.random.default_rng(1).integers(-top, top, (32, 32))
+    layer = replace(dense(weights), strategy="resource", dropped_bits=bits - 1, weight_width=bits)
+    one = replace(design("vivado", "2020.1"), layers=(layer,))
+    found = constant_amounts(layer, kernel_counts(layer), one)["ff"]
+    assert found.terms["port_bits"] == 512
+    assert found.terms["cut_bits"] + 512 == pytest.approx(printed, rel=1 / 7)
+
+
+@pytest.mark.parametrize(
+    ("version", "family", "adder"),
+    [
+        ("2020.1", "ultrascale_plus", 7.0),  # 100,000 of 119,000 of 9 to 40 bits, five authors
+        ("2019.2", "ultrascale_plus", 0.7), ("2019.2.1", "ultrascale_plus", 0.7),  # 33,000 of four authors
+        ("2019.1", "ultrascale_plus", 7.0), ("2019.2", "7series", 7.0), ("2020.1", "7series", 7.0),
+    ],
+)  # fmt: skip
+def test_adders_of_vivado_have_the_look_up_tables_of_their_version(version: str, family: str, adder: float) -> None:
+    assert library(design("vivado", version, family)).adder == adder
 
 
 def test_a_slow_device_builds_products_of_several_stages() -> None:

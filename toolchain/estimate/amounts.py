@@ -64,8 +64,6 @@ class Products:
     in_dsp: float
     fabric: float
     fabric_products: float  # look-up tables of those in fabric, each as the reports print it
-    fabric_bits: float = 0.0  # of two adders for each of them
-    fabric_area: float = 0.0  # of their partial products beyond those
     joined: float = 0.0  # products of several DSP blocks
     joined_lut: float = 0.0  # look-up tables that join those
 
@@ -77,32 +75,30 @@ def products(layer: DesignLayer, counts: Counts, design: Design) -> Products:
     """
     data, least = layer.data_width, library(design).least_constant_bits
     blocks: list[tuple[int, int]] = []  # (DSP blocks of one product, how many)
-    fabric: list[tuple[float, int, int, int]] = []  # (look-up tables of one product, adder bits, area beyond, how many)
+    fabric: list[tuple[float, int]] = []  # (look-up tables of one product, how many)
     for bits, number in sorted(counts.multiplier_widths, reverse=True):
         if layer.binding == "dsp" or (layer.binding == "auto" and uses_dsp(data, bits, least)):
             blocks.append((dsp_blocks(max(data, bits), min(data, bits), design.family), number))
         else:
             square = max(bits, data) ** 2
             printed = square if layer.binding == "lut" else max(_LEAST_PRODUCT_LUT, _PRODUCT_LUT * data * bits)
-            adders = 2 * (data + bits)
-            fabric.append((printed, adders, max(0, data * bits - adders), number))
+            fabric.append((printed, number))
     limit = counts.multipliers
     several = multipliers(layer, counts, design)
     if layer.reuse_factor > 1 and several is None:
         limit = max(1, limit_of(layer, counts, design.tool))
     dsp = in_dsp = built = joined = 0
-    logic, adder_bits, areas = 0.0, 0, 0
+    logic = 0.0
     for size, number in blocks:  # the widest first
         taken = min(number, limit - in_dsp)
         in_dsp, dsp = in_dsp + taken, dsp + taken * size
         joined += taken if size > 1 else 0
-    for printed, adders, area, number in fabric:
+    for printed, number in fabric:
         taken = min(number, limit - in_dsp - built)
         built, logic = built + taken, logic + taken * printed
-        adder_bits, areas = adder_bits + taken * adders, areas + taken * area
     share = several.share if several else 1.0
     wide = max([data, *(bits for bits, _ in counts.multiplier_widths)])
-    found = (dsp, in_dsp, built, logic, adder_bits, areas, joined, joined * joining_lut(wide, design))
+    found = (dsp, in_dsp, built, logic, joined, joined * joining_lut(wide, design))
     return Products(*(amount * share for amount in found))
 
 
@@ -142,8 +138,8 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     """``lut`` and ``ff`` of a layer whose weights are constants.
 
     lut: an adder has one look-up table for each bit of its wider operand (fixed) and a few more unless it is half of a
-    ternary one; a product in a DSP block has some around it, one in fabric is two adders and what its area is beyond
-    them; products that wait for a shared multiplier are selected; a shift register has one for each bit.
+    ternary one; a product in a DSP block has some around it; products that wait for a shared multiplier are selected; a
+    shift register has one for each bit.
     ff: the words alive where the schedule cuts the sums or where one waits for another, shift registers, and products
     that were rounded or saturated.
     """
@@ -157,29 +153,22 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     known = library(design)
     several = multipliers(layer, counts, design)
     once = several.adders if several else 1.0
-    bits = counts.tree_bits + counts.product_bits * once + biases * layer.accumulator_width + place.shift_bits
+    summed, full = (counts.tree_bits, counts.full_adders)
+    if place.chained:  # a sum that grows with each addition soon has the accumulator's width
+        summed, full = counts.tree_adders * layer.accumulator_width, counts.tree_adders
+    bits = summed + counts.product_bits * once + biases * layer.accumulator_width + place.shift_bits
     bits += counts.selection_bits + known.port * _ports(layer, counts, place, design)
     staged = stages_of(layer, counts, design) > 1
     terms: dict[str, float] = {"products_that_take_turns": waiting, "rounded_bits": rounded}
     if staged:
         bits += _STAGED_PRODUCT_LUT * made.in_dsp
     else:
-        terms["products_in_dsp"] = made.in_dsp - made.joined
+        terms["products_in_dsp"] = 0 if name == "registered" else made.in_dsp - made.joined  # none around 34 designs'
         bits += made.joined_lut
-    if known.adder is None or (name == "sequential" and design.tool == "vivado"):
-        terms |= {"adders": adders, "product_adders": counts.product_adders * once}
-        if layer.binding == "lut":
-            terms["operators_printed"] = made.fabric_products
-        else:  # two adders, and the area of its partial products beyond them
-            bits += made.fabric_bits
-            terms |= {"product_adders": counts.product_adders * once + 2 * made.fabric, "fabric_area": made.fabric_area}
-    else:
-        growing = adders + counts.product_adders * once - counts.negated_pairs - counts.full_adders
-        bits -= counts.negated_bits  # the sum subtracts
-        terms["operators_printed"] = (
-            made.fabric_products + known.adder * growing + known.full_adder * counts.full_adders
-        )
-    ff = {**_registers(layer, counts, place, design), "rounded_bits": rounded}
+    growing = adders + counts.product_adders * once - counts.negated_pairs - full
+    bits -= counts.negated_bits  # the sum subtracts
+    terms["operators_printed"] = made.fabric_products + known.adder * growing + known.full_adder * full
+    ff = {**_registers(layer, counts, place, design, made), "rounded_bits": rounded}
     return {"lut": Amounts(name, terms, bits), "ff": Amounts(name, ff, _held(layer, counts, place, design, made))}
 
 
@@ -213,7 +202,7 @@ def _held(layer: DesignLayer, counts: Counts, place: Schedule, design: Design, m
     return inside + _outputs(layer, counts) * layer.result_width + words
 
 
-def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> dict[str, float]:
+def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Design, made: Products) -> dict[str, float]:
     """Of a design of one layer Vivado keeps the input, and the output where a sample begins each cycle (port bits)."""
     window = layer.data_width * counts.n_in if design.io_type == "io_stream" else 0
     alone = design.io_type == "io_parallel" and len(design.layers) == 1 and design.tool == "vivado"
@@ -224,12 +213,19 @@ def _registers(layer: DesignLayer, counts: Counts, place: Schedule, design: Desi
         if turns(layer, counts, design.tool) > _FEW_TURNS:
             alive = max(alive, _waiting_bits(counts, place))
         return {**common, "cut_bits": alive, "port_bits": ports}
-    if regime(layer) == "registered" and place.cycles:  # what fits into one cycle keeps nothing else
-        real, pairs = counts.multipliers, counts.adders
-        return {**common, "products": real, "pairs": pairs, "outputs": _outputs(layer, counts)}
+    if regime(layer) == "registered":  # which begins every other cycle: its results are held, not its input
+        ports = float(layer.result_width * _outputs(layer, counts)) if alone or place.cycles else 0.0
+        alive = max(place.cut_bits, _first_sums(counts, made)) if place.cycles else 0.0
+        return {**common, "cut_bits": alive, "product_bits": place.product_bits, "port_bits": ports}
     if alone and place.cycles:
         ports += layer.result_width * _outputs(layer, counts)
     return {**common, "cut_bits": place.cut_bits, "product_bits": place.product_bits, "port_bits": ports}
+
+
+def _first_sums(counts: Counts, made: Products) -> float:
+    """Bits of the first sums that have a product of a DSP block: these leave room for one adder in their cycle."""
+    share = counts.multiplied * made.in_dsp / max(1, counts.nonzeros * counts.multipliers)
+    return counts.bits_at(1) * (1 - (1 - min(1.0, share)) ** 2)
 
 
 def _waiting_bits(counts: Counts, place: Schedule) -> float:

@@ -52,6 +52,7 @@ class Counts:
     full_adders: int = 0  # of those that sum, whose operands have the accumulator's width already
     negated_pairs: int = 0  # adders that negate -(2**a + 2**b)
     negated_bits: int = 0
+    multiplied: int = 0  # weights of three digits and more
     selection_bits: int = 0  # of products by one bit: a weight or nothing
 
     @property
@@ -76,7 +77,7 @@ def count(weights: NDArray[np.int64], operands: KernelOperands | None = None) ->
     real, pairs = first & (digits >= 3), first & (digits == 2)
     bits, number = np.unique(constant_bits(ordered[real]), return_counts=True)
     product_adders, product_bits, negated_pairs, negated_bits = _product_adders(ordered, digits, first, operands)
-    trees = _trees(_product_widths(weights, csd_digits(weights), operands), operands)
+    trees = _trees(_product_widths(weights, csd_digits(weights), operands), operands, np.asarray(weights))
     return Counts(
         n_in=weights.shape[0], n_out=weights.shape[1], nonzeros=int(np.count_nonzero(weights)),
         negatives=int((weights < 0).sum()), multipliers=int(real.sum()), adders=int(pairs.sum()),
@@ -84,7 +85,7 @@ def count(weights: NDArray[np.int64], operands: KernelOperands | None = None) ->
         multiplier_widths=tuple(zip(bits.tolist(), number.tolist(), strict=True)), tree_adders=trees.adders,
         tree_bits=trees.bits, product_adders=product_adders, product_bits=product_bits,
         level_bits=(int(widths[first].sum()), *trees.levels), full_adders=trees.full, negated_pairs=negated_pairs,
-        negated_bits=negated_bits,
+        negated_bits=negated_bits, multiplied=int((digits >= 3).sum()),
     )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def _selections(weights: NDArray[np.int64], operands: KernelOperands) -> Counts:
     first = np.ones(ordered.shape, dtype=bool)
     first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     selected = int((first & (ordered != 0)).sum())
-    trees = _trees(np.where(weights != 0, width, 0), operands)
+    trees = _trees(np.where(weights != 0, width, 0), operands, np.asarray(weights))
     return Counts(
         n_in=weights.shape[0], n_out=weights.shape[1], nonzeros=int(np.count_nonzero(weights)),
         negatives=int((weights < 0).sum()), multipliers=0, adders=0, digits=int(csd_digits(weights).sum()),
@@ -150,17 +151,44 @@ class _Trees:
     full: int
 
 
-def _trees(widths: NDArray[np.int64], operands: KernelOperands) -> _Trees:
-    """Balanced trees over each column of ``widths``."""
-    alive, levels, adders, bits, full = -np.sort(-widths, axis=0), [], 0, 0, 0
+def _repeated_sums(widths: NDArray[np.int64], weights: NDArray[np.int64], limit: int) -> tuple[int, int, int]:
+    """(adders, their bits, those of full width) of the first level that another output has, too: they are built once.
+
+    The tools add neighbours of a column, zeros left out; where two columns have the same two weights on the same two
+    inputs there, they share the sum.
+    """
+    column, row = np.nonzero(weights.T)
+    _, start, number = np.unique(column, return_index=True, return_counts=True)
+    place = np.arange(len(column)) - np.repeat(start, number)
+    first = np.nonzero((place % 2 == 0) & (place + 1 < np.repeat(number, number)))[0]
+    _, value = np.unique(weights, return_inverse=True)
+    value = value.reshape(weights.shape)[row, column]
+    pairs = np.stack([row[first], row[first + 1], value[first], value[first + 1]], axis=1)
+    found = np.unique(pairs, axis=0, return_index=True)[1] if len(pairs) else first
+    again = np.ones(len(first), dtype=bool)
+    again[found] = False
+    wide = np.maximum(widths[row[first], column[first]], widths[row[first + 1], column[first + 1]])[again]
+    return int(again.sum()), int(wide.sum()), int((wide >= limit).sum())
+
+
+def _packed(widths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each column in its order, what is 0 behind the rest."""
+    return np.take_along_axis(widths, np.argsort(widths == 0, axis=0, kind="stable"), axis=0)
+
+
+def _trees(widths: NDArray[np.int64], operands: KernelOperands, weights: NDArray[np.int64]) -> _Trees:
+    """Balanced trees over each column of ``widths``; sums that several outputs have are built once."""
+    alive, levels, adders, bits, full = _packed(widths), [], 0, 0, 0
+    repeated = _repeated_sums(widths, weights, operands.accumulator_width)
     while len(alive) > 1 and (alive[1] > 0).any():
         if len(alive) % 2:
             alive = np.vstack([alive, np.zeros_like(alive[:1])])
         left, right = alive[0::2], alive[1::2]
         added = right > 0
         adders += int(added.sum())
-        bits += int(left[added].sum())
-        full += int((left[added] >= operands.accumulator_width).sum())
-        alive = -np.sort(-np.where(added, np.minimum(left + 1, operands.accumulator_width), left), axis=0)
+        wide = np.maximum(left, right)
+        bits += int(wide[added].sum())
+        full += int((wide[added] >= operands.accumulator_width).sum())
+        alive = np.where(added, np.minimum(wide + 1, operands.accumulator_width), wide)
         levels.append(int(alive.sum()))
-    return _Trees(tuple(levels), adders, bits, full)
+    return _Trees(tuple(levels), adders - repeated[0], bits - repeated[1], full - repeated[2])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from toolchain.estimate.design import Design
 
-#: The first version whose reports print every adder with look-up tables beyond its bits.
+#: The first version of Vitis whose reports print an adder with look-up tables beyond its bits.
 _SEPARATE_ADDERS_FROM = "2022"
 #: The first version whose comparisons have look-up tables beyond their bits, too.
 _WIDE_COMPARISONS_FROM = "2023"
@@ -19,13 +19,13 @@ _UNHURRIED_NS = 15.0
 class OperatorLibrary:
     """Look-up tables beyond the bits of an operator, unless said otherwise.
 
-    ``adder``: of an adder; None where most are halves of ternary ones and what they have is fitted. ``full_adder``: of
-    one whose operands have the accumulator's width already: there a part is ternary (1,500 adders of one network).
+    ``adder``: of an adder. ``full_adder``: of one whose operands have the accumulator's width already: most of these
+    are halves of ternary adders, printed without them (three of four with Vivado on UltraScale, 57 % with Vitis).
     ``port``: the multiplexer of each output of a kernel that holds its results. ``rounding``: what a word costs that is
     rounded to the nearest even one and saturated. ``least_constant_bits``: constants with fewer bits stay in fabric.
     """
 
-    adder: float | None
+    adder: float
     full_adder: float
     port: float
     comparison: float
@@ -33,12 +33,14 @@ class OperatorLibrary:
     least_constant_bits: int
 
 
-_VIVADO = OperatorLibrary(None, 0.0, 9.0, 0.0, 46.0, 5)
+_VIVADO = OperatorLibrary(7.0, 2.0, 9.0, 0.0, 46.0, 5)
+#: 2019.2 prints adders on Ultrascale parts with their bits alone, halves of ternary ones as of 18 bits.
+_VIVADO_2019_2 = OperatorLibrary(0.7, 1.3, 9.0, 0.0, 46.0, 5)
 #: On a device that is slow for the clock no adders are ternary.
 _VIVADO_7SERIES = OperatorLibrary(7.0, 4.0, 9.0, 0.0, 46.0, 5)
 #: Where products have stages, those by a constant of four bits are in DSP blocks, too.
 _VIVADO_STAGED = OperatorLibrary(7.0, 4.0, 9.0, 0.0, 46.0, 4)
-_VITIS_2021 = OperatorLibrary(None, 0.0, 13.0, 0.0, None, 5)
+_VITIS_2021 = OperatorLibrary(0.7, 1.3, 13.0, 0.0, None, 5)
 _VITIS_2022 = OperatorLibrary(7.0, 4.0, 14.0, 0.0, 46.0, 4)
 _VITIS_2023 = OperatorLibrary(7.0, 4.0, 14.0, 10.0, 87.0, 4)
 
@@ -53,6 +55,11 @@ def free_running(design: Design) -> bool:
     return design.tool == "vitis" and not older_than(design, "2024")
 
 
+def vitis_since_2022(design: Design) -> bool:
+    """Whether the tool is Vitis HLS 2022.1 or later: its library has other adders, tables and products."""
+    return design.tool == "vitis" and not older_than(design, _SEPARATE_ADDERS_FROM)
+
+
 def unhurried(design: Design) -> bool:
     """Whether the clock is slow enough for any device."""
     return design.clock_period_ns >= _UNHURRIED_NS
@@ -63,8 +70,10 @@ def library(design: Design) -> OperatorLibrary:
     if design.tool == "vivado":
         if product_stages(design) > 1:
             return _VIVADO_STAGED
-        return _VIVADO_7SERIES if design.family == "7series" and not unhurried(design) else _VIVADO
-    if older_than(design, _SEPARATE_ADDERS_FROM):
+        if design.family == "7series":
+            return _VIVADO_7SERIES
+        return _VIVADO_2019_2 if design.tool_version.startswith("2019.2") else _VIVADO
+    if not vitis_since_2022(design):
         return _VITIS_2021
     return _VITIS_2022 if older_than(design, _WIDE_COMPARISONS_FROM) else _VITIS_2023
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: An adder takes 0 to 7 look-up tables beyond its bits (ternary or alone), a product in a DSP block 5 around it
-#: (printed in the reports), each 16-bit accumulator of a multiplier 23 (an adder alone), a bit alive at a cut is a
+#: Adders and products in fabric are as the operator library says, a product in a DSP block has 5 look-up tables around
+#: it (printed in the reports), each 16-bit accumulator of a multiplier 23 (an adder alone), a bit alive at a cut is a
 #: register, a multiplexer is that of the operator library. An accumulator that rounds or saturates: two adders more for
 #: each product (listed in one author's reports), and for the product and for the sum two selections and a detection of
 #: the range; the product is held in a register.
-_LOGIC = {
-    "adders": 3.0, "product_adders": 7.0, "products_in_dsp": 5.0, "fabric_area": 1.0,
-    "rounded_bits": 8.0, "operators_printed": 1.0,
-}  # fmt: skip
+_LOGIC = {"products_in_dsp": 5.0, "rounded_bits": 8.0, "operators_printed": 1.0}
 _REGISTERS = {
     "cut_bits": 1.0, "chain_bits": 1.0, "shift_bits": 2.0, "window_bits": 1.0, "port_bits": 1.0, "rounded_bits": 1.0,
 }  # fmt: skip
@@ -25,13 +22,7 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
     "registered/lut": _LOGIC,
     "constant/ff": {**_REGISTERS, "product_bits": 0.5},
     "sequential/ff": _REGISTERS,
-    "registered/ff": {
-        "products": 10.0,
-        "pairs": 10.0,
-        "outputs": 16.0,
-        "window_bits": 1.0,
-        "rounded_bits": 1.0,
-    },
+    "registered/ff": {**_REGISTERS, "product_bits": 0.5},
     "block/lut": {
         "one": 0.0,
         "inputs": 36.0,
@@ -74,7 +65,7 @@ _LAYERS = 2.0
 #: Rough ones by fewer; the registers of accumulators and results, which are there whatever is around them, by more; and
 #: by far more what was counted on about 40 designs.
 _OTHERS: Mapping[str, float] = {
-    "rounded_bits": 0.01, "operators_printed": 8.0, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0,
+    "rounded_bits": 0.01, "operators_printed": 50.0, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0,
     "outputs": 8.0, "port_bits": 20.0, "compared_bits": 20.0, "counted": 50.0,
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from toolchain.estimate.operator_library import (
     product_ns,
     product_stages,
     unhurried,
+    vitis_since_2022,
 )
 
 #: Functions that only move or select words.
@@ -118,7 +119,7 @@ def softmax_cycles(layer: DesignLayer, design: Design) -> int:
     product = product_ns(design)
     tree = math.log2(max(softmax_classes(layer), 2)) + 1
     trees = tree if layer.function == "latency" else 2 * tree  # hls4ml's "latency" form seeks no maximum
-    if library(design).adder is not None and design.family != "7series":
+    if vitis_since_2022(design) and design.family != "7series":
         return round((trees * level + product) / period_ns(design) + _FAST_TABLES)
     tables = _SLOW_TABLES if design.family == "7series" else _SOFTMAX_TABLES[design.tool]
     if unhurried(design):
@@ -149,7 +150,7 @@ def softmax_memory(layer: DesignLayer, design: Design) -> tuple[int, int]:
     tables = math.ceil(classes / 2) + 1
     if design.tool == "vivado":
         return tables, dsp
-    if library(design).adder is None:
+    if not vitis_since_2022(design):
         return classes, dsp
     return tables if design.family == "7series" else 2 * tables, dsp
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.errors import UnsupportedModelError
+from toolchain.estimate.directory.top_function import function_body, own_code
 
 #: A source file larger than this was not written by hls4ml (weights are in files of their own).
 LARGEST_SOURCE_BYTES = 64 * 2**20
@@ -106,7 +107,7 @@ def read_sources(firmware: Path, top: Path) -> Sources:
         outside = re.sub(_STRUCT, "", _bare(text), flags=re.DOTALL)
         found.typedefs |= {key: value for value, key in re.findall(r"typedef\s+([^;]+?)\s+(\w+)\s*;", outside)}
         _read_configs(found, _bare(text))
-    _read_calls(found, read_text(top))
+    _read_calls(found, read_text(top), top)
     return found
 
 
@@ -179,7 +180,7 @@ def _read_configs(found: Sources, text: str) -> None:
         found.configs[name] = Config(name, base, numbers, words, types)
 
 
-def _read_calls(found: Sources, text: str) -> None:
+def _read_calls(found: Sources, text: str, top: Path) -> None:
     body = text[text.find("insert layers") :] if "insert layers" in text else text
     found.streams = "hls::stream" in text
     found.pipelined = re.search(r"#pragma\s+HLS\s+PIPELINE", text, re.IGNORECASE) is not None
@@ -202,6 +203,11 @@ def _read_calls(found: Sources, text: str) -> None:
             )
     if not found.calls:
         raise UnsupportedModelError("no call of a layer was found in the top function", where=str(found.folder))
+    if own := own_code(function_body(text, top.stem)):
+        raise UnsupportedModelError(
+            f"the top function has code that hls4ml does not write ('{own}'): what it costs is not known",
+            where=str(top), allowed="declarations, pragmas and calls of nnet:: functions",
+        )  # fmt: skip
 
 
 def _split(text: str) -> tuple[str, ...]:

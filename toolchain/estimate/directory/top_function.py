@@ -1,0 +1,44 @@
+"""The body of a top function, and what stands in it that hls4ml does not write.
+
+hls4ml writes declarations, pragmas and calls of ``nnet::`` functions. In some public projects loops or functions of
+their authors stand around these: what they cost (up to seventeen times the network) is in no call that can be read.
+"""
+
+from __future__ import annotations
+
+import re
+
+_COMMENTS = r"/\*.*?\*/|//[^\n]*"
+_TEST_BENCH = r"^[ \t]*#[ \t]*ifndef\s+__SYNTHESIS__.*?^[ \t]*#[ \t]*endif"
+_PREPROCESSOR = r"^[ \t]*#(?:[^\n\\]|\\\n?)*"
+#: Statements that build nothing: calls of hls4ml's own functions are layers, streams are counted with them.
+_KNOWN = r"(?:nnet|hls|std)::|auto\s*&|assert\b|static_assert\b|return\b"
+_LOOPS = r"(?:\w+\s*:\s*)?(for|while|do|if|switch)\b"
+_CALL = r"\b([A-Za-z_]\w*)\s*(?:<[^;]*>)?\s*\("
+
+
+def function_body(text: str, name: str) -> str:
+    """What stands between the braces of the last function ``name``; all of ``text`` where there is none."""
+    text = re.sub(_COMMENTS, "", text, flags=re.DOTALL)
+    found = list(re.finditer(rf"\b{re.escape(name)}\s*\([^{{;]*\)\s*\{{", text))
+    if not found:
+        return text
+    start, depth = found[-1].end(), 1
+    for place in range(start, len(text)):
+        depth += (text[place] == "{") - (text[place] == "}")
+        if depth == 0:
+            return text[start:place]
+    return text[start:]
+
+
+def own_code(body: str) -> str:
+    """The first loop or call in a body (``function_body``) that hls4ml does not write; empty where there is none."""
+    body = re.sub(_TEST_BENCH, "", body, flags=re.DOTALL | re.MULTILINE)
+    body = re.sub(_PREPROCESSOR, "", body, flags=re.MULTILINE)
+    for statement in (part.strip() for part in re.split(r"[;{}]", body)):
+        if not statement or re.match(_KNOWN, statement):
+            continue
+        found = re.match(_LOOPS, statement) or re.search(_CALL, statement)
+        if found:
+            return found[1]
+    return ""

@@ -11,7 +11,13 @@ from toolchain.estimate import totals
 from toolchain.estimate.amounts import constant_amounts, kernel_counts, products
 from toolchain.estimate.counting import KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import fabric_product_luts, library, product_stages, stage_registers
+from toolchain.estimate.operator_library import (
+    comparison_luts,
+    fabric_product_luts,
+    library,
+    product_stages,
+    stage_registers,
+)
 from toolchain.estimate.price import Price
 from toolchain.estimate.small_layers import activation_amounts, softmax_memory
 from toolchain.estimate.stage import estimate_design
@@ -182,12 +188,39 @@ def test_tables_of_a_softmax_take_two_blocks_each_on_ultrascale_plus_since_2022(
     assert softmax_memory(layer, design("vivado", "2019.2"))[0] == 4
 
 
-def test_words_that_are_rounded_cost_what_the_reports_print() -> None:
-    """A word of 16 bits to 6, rounded to even and saturated: 74 by Vitis 2022.2 and Vivado, 125 by Vitis 2023.2."""
-    layer = DesignLayer("r", "activation", 16, 6, 1, function="relu", result_rounds=True)
-    fixed = [activation_amounts(layer, design(*tool))["lut"].fixed for tool in (
-        ("vitis", "2022.2"), ("vivado", "2019.2"), ("vitis", "2023.2"))]  # fmt: skip
-    assert fixed == [46, 46, 97]  # beyond 1.75 look-up tables a bit
+@pytest.mark.parametrize(
+    ("tool", "version", "family", "bits", "printed"),
+    [
+        ("vivado", "2019.1", "7series", 3, 9), ("vivado", "2020.1", "ultrascale_plus", 8, 11),
+        ("vivado", "2020.1", "ultrascale_plus", 9, 13), ("vivado", "2018.3", "7series", 18, 18),
+        ("vivado", "2020.1", "ultrascale_plus", 25, 20), ("vivado", "2019.2", "ultrascale_plus", 35, 21),
+        ("vivado", "2019.1", "ultrascale_plus", 53, 29), ("vitis", "2022.2", "ultrascale_plus", 5, 9),
+        ("vitis", "2022.1", "ultrascale_plus", 16, 13), ("vitis", "2022.2", "ultrascale_plus", 32, 20),
+        ("vitis", "2023.1", "ultrascale_plus", 6, 13), ("vitis", "2024.1", "7series", 38, 45),
+    ],
+)  # fmt: skip
+def test_comparisons_cost_what_the_reports_print(tool: str, version: str, family: str, bits: int, printed: int) -> None:
+    assert comparison_luts(bits, design(tool, version, family)) == pytest.approx(printed, abs=0.7)
+
+
+@pytest.mark.parametrize(
+    ("tool", "version", "data", "result", "printed"),
+    [("vitis", "2022.1", 16, 9, 73), ("vitis", "2023.1", 28, 6, 97), ("vitis", "2023.2", 16, 9, 125)],
+)
+def test_words_that_are_rounded_cost_what_the_reports_print(
+    tool: str, version: str, data: int, result: int, printed: int
+) -> None:
+    """Rounded to even and saturated by a relu: all operators of its module, by word."""
+    layer = DesignLayer("r", "activation", data, result, 1, function="relu", result_rounds=True)
+    found = activation_amounts(layer, design(tool, version))["lut"]
+    assert found.terms["operators_printed"] == pytest.approx(printed, rel=0.05)
+    assert found.fixed == 0
+
+
+def test_a_relu_that_only_cuts_is_a_comparison_and_a_selection() -> None:
+    layer = DesignLayer("r", "activation", 16, 12, 10, function="relu")
+    for tool, version, each in (("vivado", "2020.1", 13 + 12), ("vitis", "2023.2", 23 + 12)):
+        assert activation_amounts(layer, design(tool, version))["lut"].terms["operators_printed"] == 10 * each
 
 
 def test_products_beyond_the_device_are_look_up_tables_after_logic_synthesis() -> None:

@@ -9,8 +9,8 @@ from toolchain.estimate.design import Design
 
 #: The first version of Vitis whose reports print an adder with look-up tables beyond its bits.
 _SEPARATE_ADDERS_FROM = "2022"
-#: The first version whose comparisons have look-up tables beyond their bits, too.
-_WIDE_COMPARISONS_FROM = "2023"
+#: The first version whose comparisons have seven look-up tables beyond their bits; that whose rounding selects more.
+_WIDE_COMPARISONS_FROM, _MORE_SELECTIONS_FROM = "2023", "2023.2"
 #: From this clock period on 7-series devices are not slow.
 _UNHURRIED_NS = 15.0
 
@@ -21,28 +21,25 @@ class OperatorLibrary:
 
     ``adder``: of an adder. ``full_adder``: of one whose operands have the accumulator's width already: most of these
     are halves of ternary adders, printed without them (three of four with Vivado on UltraScale, 57 % with Vitis).
-    ``port``: the multiplexer of each output of a kernel that holds its results. ``rounding``: what a word costs that is
-    rounded to the nearest even one and saturated. ``least_constant_bits``: constants with fewer bits stay in fabric.
+    ``port``: the multiplexer of each output of a kernel that holds its results. ``least_constant_bits``: constants with
+    fewer bits stay in fabric.
     """
 
     adder: float
     full_adder: float
     port: float
-    comparison: float
-    rounding: float | None
     least_constant_bits: int
 
 
-_VIVADO = OperatorLibrary(7.0, 2.0, 9.0, 0.0, 46.0, 5)
+_VIVADO = OperatorLibrary(7.0, 2.0, 9.0, 5)
 #: 2019.2 prints adders on Ultrascale parts with their bits alone, halves of ternary ones as of 18 bits.
-_VIVADO_2019_2 = OperatorLibrary(0.7, 1.3, 9.0, 0.0, 46.0, 5)
+_VIVADO_2019_2 = OperatorLibrary(0.7, 1.3, 9.0, 5)
 #: On a device that is slow for the clock no adders are ternary.
-_VIVADO_7SERIES = OperatorLibrary(7.0, 4.0, 9.0, 0.0, 46.0, 5)
+_VIVADO_7SERIES = OperatorLibrary(7.0, 4.0, 9.0, 5)
 #: Where products have stages, those by a constant of four bits are in DSP blocks, too.
-_VIVADO_STAGED = OperatorLibrary(7.0, 4.0, 9.0, 0.0, 46.0, 4)
-_VITIS_2021 = OperatorLibrary(0.7, 1.3, 13.0, 0.0, None, 5)
-_VITIS_2022 = OperatorLibrary(7.0, 4.0, 14.0, 0.0, 46.0, 4)
-_VITIS_2023 = OperatorLibrary(7.0, 4.0, 14.0, 10.0, 87.0, 4)
+_VIVADO_STAGED = OperatorLibrary(7.0, 4.0, 9.0, 4)
+_VITIS_2021 = OperatorLibrary(0.7, 1.3, 13.0, 5)
+_VITIS_2022 = OperatorLibrary(7.0, 4.0, 14.0, 4)
 
 
 def older_than(design: Design, version: str) -> bool:
@@ -75,7 +72,39 @@ def library(design: Design) -> OperatorLibrary:
         return _VIVADO_2019_2 if design.tool_version.startswith("2019.2") else _VIVADO
     if not vitis_since_2022(design):
         return _VITIS_2021
-    return _VITIS_2022 if older_than(design, _WIDE_COMPARISONS_FROM) else _VITIS_2023
+    return _VITIS_2022
+
+
+#: A comparison by the power of two that holds its bits (Vivado, 1,800 printed ones; 17 to 32 bits on 7-series 18).
+_COMPARISON_LUT = {2: 8.0, 4: 9.0, 8: 11.0, 16: 13.0, 32: 20.0, 40: 21.0}
+_COMPARISON_LUT_7SERIES = 18.0
+#: Of Vitis 2022: for each bit, and once (within one of what is printed for 3 to 32 bits).
+_COMPARISON_BIT, _COMPARISON_ONCE = 0.4, 7.0
+#: Bits that are compared with none and with all set, to find a word beyond its range: as in most designs.
+_OVERFLOW_BITS = 6
+#: Gates around these comparisons, in look-up tables; from 2023.2 on (with two selections more).
+_ROUNDING_GATES, _MORE_GATES = 8.0, 22.0
+
+
+def comparison_luts(bits: int, design: Design) -> float:
+    """Look-up tables of one comparison, as the reports of 36 combinations of version and device print it."""
+    if design.tool == "vitis" and not older_than(design, _WIDE_COMPARISONS_FROM):
+        return bits + 7.0
+    if vitis_since_2022(design):
+        return _COMPARISON_BIT * bits + _COMPARISON_ONCE
+    if design.family == "7series" and 16 < bits <= 32:
+        return _COMPARISON_LUT_7SERIES
+    return next((cost for most, cost in _COMPARISON_LUT.items() if bits <= most), bits / 2 + 2)
+
+
+def rounding_luts(bits: int, design: Design) -> float:
+    """Look-up tables to round a word to the nearest even one of ``bits`` and to saturate it.
+
+    An adder, two comparisons of what lies beyond its range, and selections: read off ten designs' modules.
+    """
+    more = design.tool == "vitis" and not older_than(design, _MORE_SELECTIONS_FROM)
+    selected = bits * (3 if more else 1) + (_MORE_GATES if more else _ROUNDING_GATES)
+    return bits + library(design).adder + 2 * comparison_luts(_OVERFLOW_BITS, design) + selected
 
 
 #: 7-series: nanoseconds of a product of more than nine bits in one DSP block, by speed grade of Artix fabric (two parts

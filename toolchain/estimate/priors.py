@@ -57,7 +57,7 @@ PRIORS: Mapping[str, Mapping[str, float]] = {
     "stream_pooling/lut": {"counted": 1.0},
     "stream_pooling/ff": {"counted": 1.0},
     "softmax/ff": {"class_cycles": 16.0},
-    "activation/lut": {"compared_bits": 1.75, "rounded_bits": 2.0, "function_bits": 4.0},
+    "activation/lut": {"operators_printed": 1.0, "function_bits": 4.0},
     "activation/ff": {"registered_bits": 2.0, "function_bits": 1.0},
 }
 #: A fit is drawn to a prior as if by this many layers.
@@ -66,7 +66,7 @@ _LAYERS = 2.0
 #: by far more what was counted on about 40 designs.
 _OTHERS: Mapping[str, float] = {
     "rounded_bits": 0.01, "operators_printed": 50.0, "function_bits": 0.5, "window_bits": 0.1, "multipliers_wide": 8.0,
-    "outputs": 8.0, "port_bits": 20.0, "compared_bits": 20.0, "counted": 50.0,
+    "outputs": 8.0, "port_bits": 20.0, "counted": 50.0,
 }  # fmt: skip
 
 

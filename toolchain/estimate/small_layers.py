@@ -12,12 +12,13 @@ from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.block import memory_blocks
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.operator_library import (
+    comparison_luts,
     level_ns,
-    library,
     older_than,
     period_ns,
     product_ns,
     product_stages,
+    rounding_luts,
     unhurried,
     vitis_since_2022,
 )
@@ -56,25 +57,23 @@ def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]
     Functions of a slope (hard_tanh, leaky_relu, …) have a product by a constant, an addition and a second comparison.
     """
     number = lanes(layer, design)
-    rounded = number * layer.result_width if layer.result_rounds else 0
     stream = 1.0 if design.io_type == "io_stream" else 0.0
     registers = float(number * layer.data_width * activation_cycles(design))
     sloped = number * layer.data_width if layer.function not in _COMPARED else 0
-    known, fixed = library(design), 0.0
-    if layer.function == "relu":
-        fixed += number * known.comparison
-    if known.rounding is not None and layer.result_rounds:
-        fixed, rounded = fixed + number * known.rounding, 0
-    compared = 0 if layer.function == "linear" and not layer.result_rounds else number  # a cast is wiring
-    lut = {
-        "compared_bits": float(compared * layer.data_width), "rounded_bits": float(rounded), "stream": stream,
-        "function_bits": float(sloped),
-    }  # fmt: skip
+    lut = {"operators_printed": number * word_luts(layer, design), "stream": stream, "function_bits": float(sloped)}
     ff = {"registered_bits": 0.0 if stream else registers}
     return {
-        "lut": Amounts("activation", lut, fixed),
+        "lut": Amounts("activation", lut),
         "ff": Amounts("activation", {**ff, "stream": stream, "function_bits": float(sloped)}),
     }
+
+
+def word_luts(layer: DesignLayer, design: Design) -> float:
+    """Look-up tables of one word of an activation: a comparison and a selection (a cast has none), and rounding."""
+    found = rounding_luts(layer.result_width, design) if layer.result_rounds else 0.0
+    if layer.function == "linear":
+        return found
+    return found + comparison_luts(layer.data_width, design) + layer.result_width
 
 
 def activation_cycles(design: Design) -> int:
@@ -175,7 +174,7 @@ def pooling_cost(layer: DesignLayer, design: Design) -> tuple[float, float]:
     window = math.prod(layer.window) if layer.window else 2
     kept = float(number * width * window / 2 * pooling_cycles(layer, design))
     if not layer.function.endswith("average"):
-        return number * (window - 1) * (1.8 * width + 3), kept
+        return number * (window - 1) * (comparison_luts(width, design) + width), kept
     divided = 0.0 if window & (window - 1) == 0 else 5.0 * width + 80
     return number * ((window - 1) * max(16.0, width + 4.0) + divided), kept
 

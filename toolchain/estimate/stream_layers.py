@@ -13,6 +13,7 @@ from toolchain.estimate.block import Block, block_dsp
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.multiplexers import chooses_by_index, indexed_luts, selection_luts
 from toolchain.estimate.operator_library import fabric_product_luts, level_ns, period_ns
+from toolchain.estimate.small_layers import word_luts
 from toolchain.estimate.streams import dense_ports, line_buffer, window_logic
 
 #: A multiplexer of more ways than this is a chain of selections.
@@ -25,10 +26,8 @@ _GATHERED_LUT, _GATHERED_COPIES = 36.0, 4.0
 _HURRIED_NS = 8.0
 #: How often a word of a window, an accumulator, and a product are kept.
 _WINDOW_COPIES, _OUTPUT_COPIES, _PRODUCT_COPIES = 1.6, 3.0, 1.5
-#: Look-up tables of an activation that rounds and clips its word: nearly the same from 14 to 25 bits.
-_ROUNDED_WORD = 84.0
-#: A relu: comparison and selection, for each bit. A stream's port, for each word.
-_RELU_BIT, _PORT = 1.81, 18.0
+#: A stream's port, for each word.
+_PORT = 18.0
 
 
 def memory_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str, Amounts]:
@@ -108,7 +107,7 @@ def _gathered_copies(layer: DesignLayer, design: Design) -> float:
 def activation_stream_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]:
     """A comparison and a selection for each word of a position, rounding where the result asks for it, and ports."""
     words = max(1, layer.words // max(layer.positions, 1))
-    each = _ROUNDED_WORD if layer.result_rounds else _RELU_BIT * layer.data_width
+    each = word_luts(layer, design)
     sloped = words * layer.data_width if layer.function not in ("relu", "linear", "scale", "") else 0
     ports = _PORT * words + 60 if design.tool == "vivado" else 60.0
     kept = words * layer.data_width * _kept(design) + 18

@@ -53,6 +53,7 @@ class Counts:
     negated_pairs: int = 0  # adders that negate -(2**a + 2**b)
     negated_bits: int = 0
     multiplied: int = 0  # weights of three digits and more
+    paired: int = 0  # weights of two digits
     selection_bits: int = 0  # of products by one bit: a weight or nothing
 
     @property
@@ -86,6 +87,7 @@ def count(weights: NDArray[np.int64], operands: KernelOperands | None = None) ->
         tree_bits=trees.bits, product_adders=product_adders, product_bits=product_bits,
         level_bits=(int(widths[first].sum()), *trees.levels), full_adders=trees.full, negated_pairs=negated_pairs,
         negated_bits=negated_bits, multiplied=int((digits >= 3).sum()),
+        paired=int((digits == 2).sum()),
     )  # fmt: skip
 
 

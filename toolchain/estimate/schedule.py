@@ -33,6 +33,8 @@ _BALANCES_FROM = "2023"
 _CASCADED = 1.6
 #: Additions of an unbalanced chain that fit where one level of a tree fits: its operands arrive in order.
 _CHAIN_GAIN = 1.5
+#: Levels of a tree are looked at in these steps, down to this share of its sums.
+_STEP, _NEGLIGIBLE = 0.125, 1e-3
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,33 @@ def schedule(counts: Counts, layer: DesignLayer, design: Design) -> Schedule:
     bits = 0.0
     joined = _JOINED_LEVELS if held > 1 else 0.0
     while place < levels:
-        bits += counts.bits_at(place + joined)
+        first = not cuts and not waiting and layer.reuse_factor == 1
+        bits += _first_cut(counts, layer, design, held, joined) if first else counts.bits_at(place + joined)
         cuts, place = cuts + 1, place + held
     kept = 0.0 if stages > 1 else waiting * counts.bits_at(0)  # stages hold their words inside the multiplier
     delay = product + max(0.0, levels) * level
     return Schedule(cuts + waiting, waiting, bits, kept, 0.0, 0.0, False, held, delay)
+
+
+def _first_cut(counts: Counts, layer: DesignLayer, design: Design, held: int, joined: float) -> float:
+    """Bits alive where the first cycle ends. A sum is in it when all its products come early enough.
+
+    Products of DSP blocks come latest, those of two digits earlier, wiring at once: of 2**n products that a sum of
+    level n has, all must be of a kind that leaves time for n levels.
+    """
+    period, level = period_ns(design), level_ns(design)
+    number = max(1, counts.nonzeros)
+    real, pairs = counts.multiplied / number, counts.paired / number
+    slow = _product_ns(counts, layer, design)
+    rounding = 2 * level if layer.accumulator_rounds else 0.0
+    kinds = ((slow, real), (min(slow, 2 * level + rounding), pairs), (rounding, 1 - real - pairs))
+    reach = [((period - delay) * held / period + joined, share) for delay, share in kinds if share > 0]
+    bits, before, place = 0.0, 1.0, 0.0
+    while before > _NEGLIGIBLE and place < len(counts.level_bits):
+        after = sum(share for most, share in reach if most >= place + _STEP - 1e-9) ** (2 ** (place + _STEP))
+        bits += counts.bits_at(place) * max(0.0, before - after)
+        before, place = min(before, after), place + _STEP
+    return bits + before * counts.bits_at(place)
 
 
 def stages_of(layer: DesignLayer, counts: Counts, design: Design) -> int:

@@ -161,3 +161,18 @@ def test_a_pipelined_window_is_kept_twice() -> None:
         around = 64 * 8 * 3 + 260
         assert layer_amounts(layer, design)["ff"].fixed >= around + copies * 243 * 16
         assert layer_amounts(layer, design)["ff"].terms["window_bits"] == 0
+
+
+@pytest.mark.parametrize(("n_in", "n_out", "factor"), [(25, 2, 50), (50, 5, 50), (45, 6, 45), (726, 1, 66)])
+def test_a_loop_that_rewinds_selects_each_input_twice(n_in: int, n_out: int, factor: int) -> None:
+    """Modules of Vitis 2024.2 print two multiplexers of nine look-up tables for each input; earlier ones have none."""
+    weights = np.ones((n_in, n_out), dtype=np.int64)
+    layer = DesignLayer("d", "dense", 6, 16, n_out, 1, weights, 6, 19, "resource", factor)
+    counted = [
+        memory_amounts(block_of(layer), layer, replace(stream(layer, tool="vitis"), tool_version=version))["lut"].terms[
+            "counted"
+        ]
+        for version in ("2023.2", "2024.2")
+    ]
+    index = indexed_luts(n_in, stream(layer, tool="vitis")) if factor < n_in else 0
+    assert counted[1] - counted[0] >= 18 * n_in + 0.8 * index

@@ -7,7 +7,7 @@ from test_estimate_directory import TOP, write_directory
 
 from toolchain.errors import UnsupportedModelError
 from toolchain.estimate.directory.reader import read_directory
-from toolchain.estimate.directory.top_function import function_body, own_code
+from toolchain.estimate.directory.top_function import function_body, own_code, ports
 
 FIRST = "    nnet::conv_1d_cl"
 GENERATED = """\
@@ -53,3 +53,20 @@ def test_code_of_its_own_is_refused_by_name(tmp_path: Path, line: str, named: st
 def test_functions_beside_the_top_function_are_not_its_code(tmp_path: Path) -> None:
     helper = "void other(int n) { for (int i = 0; i < n; i++) { work(i); } }\n"
     assert read_directory(write_directory(tmp_path / "d", top=helper + TOP)).design.layers
+
+
+def test_a_layer_that_reads_what_nothing_writes_is_refused(tmp_path: Path) -> None:
+    """One published project has a dense layer behind a stream that its author emptied: 112 look-up tables of 3,600."""
+    cut = "\n".join(line for line in TOP.splitlines() if "conv_1d_cl" not in line)
+    with pytest.raises(UnsupportedModelError, match="reads layer2_out, which no call before it writes"):
+        read_directory(write_directory(tmp_path / "d", top=cut))
+    renamed = TOP.replace("(in1, layer2_out", "(alias_out, layer2_out").replace(
+        FIRST, f"    auto& alias_out = in1;\n{FIRST}"
+    )
+    assert read_directory(write_directory(tmp_path / "e", top=renamed)).design.layers
+
+
+def test_the_ports_of_a_top_function() -> None:
+    text = "void top(\n  hls::stream<in_t> &x, result_t out[N_LAYER_5*(2)],  // second\n  model_t w2[3][4]\n) {}"
+    assert ports(text, "top") == ("x", "out", "w2")
+    assert ports(text, "other") == ()

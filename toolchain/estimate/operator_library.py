@@ -11,6 +11,8 @@ from toolchain.estimate.design import Design
 _SEPARATE_ADDERS_FROM = "2022"
 #: The first version whose comparisons have seven look-up tables beyond their bits; that whose rounding selects more.
 _WIDE_COMPARISONS_FROM, _MORE_SELECTIONS_FROM = "2023", "2023.2"
+#: The first version of Vitis whose loops rewind, and whose kernels of one cycle hold nothing.
+_REWINDS_FROM = "2024"
 #: From this clock period on 7-series devices are not slow.
 _UNHURRIED_NS = 15.0
 
@@ -47,9 +49,14 @@ def older_than(design: Design, version: str) -> bool:
     return "2000" < design.tool_version < version
 
 
+def rewinds(design: Design) -> bool:
+    """Whether a loop starts the next sample while the last positions of one are computed: Vitis 2024.1 and later."""
+    return design.tool == "vitis" and not older_than(design, _REWINDS_FROM)
+
+
 def free_running(design: Design) -> bool:
     """Whether a kernel of one cycle holds nothing at its outputs: 22 of 22 of Vitis 2024.1, none of 48 before."""
-    return design.tool == "vitis" and not older_than(design, "2024")
+    return rewinds(design)
 
 
 def vitis_since_2022(design: Design) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import level_ns, older_than, period_ns, unhurried
+from toolchain.estimate.operator_library import level_ns, older_than, period_ns, rewinds, unhurried
 
 #: Vivado, kernel in memory: cycles of a position beside its turns, of one channel and of several: on 7-series (25 of 35
 #: layers of 8 authors exact, others within two) and on faster devices (3 of 4 layers of one author).
@@ -35,8 +35,6 @@ _VITIS_CYCLES, _WAITS_FROM = 2, 2
 #: Vitis, kernel in memory: cycles of a position beside its turns; one more unless the clock is slow (18 of 18 layers of
 #: seven designs of three authors, 5 to 30 ns).
 _VITIS_POSITION = 5
-#: From here on Vitis starts the next sample while the last positions of one are computed (a loop that rewinds).
-_REWINDS_FROM = "2024"
 #: Vitis: what it takes to call a loop.
 _CALL = 2
 #: A dense layer of constants: cycles beside those in which it gathers its words and the kernel's own (Vivado: 7 of 12
@@ -116,8 +114,7 @@ def _vitis_constants(design: Design, pixels: int, cycles: float, interval: float
     waits = cycles >= _WAITS_FROM
     each = max(1.0, interval) if older_than(design, "2022.2") else cycles + _VITIS_CYCLES + waits
     whole = float(round(pixels * each + (3 if cycles else 2)))
-    rewinds = not older_than(design, _REWINDS_FROM)
-    return whole, None, pixels * each if rewinds else whole + 1
+    return whole, None, pixels * each if rewinds(design) else whole + 1
 
 
 def _vivado_constants(layer: DesignLayer, design: Design, pixels: int, cycles: float) -> tuple[float, None, float]:

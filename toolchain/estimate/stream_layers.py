@@ -12,7 +12,7 @@ from toolchain.estimate.amounts import Amounts
 from toolchain.estimate.block import Block, block_dsp
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.multiplexers import chooses_by_index, indexed_luts, selection_luts
-from toolchain.estimate.operator_library import fabric_product_luts, level_ns, period_ns
+from toolchain.estimate.operator_library import fabric_product_luts, level_ns, period_ns, rewinds
 from toolchain.estimate.small_layers import word_luts
 from toolchain.estimate.streams import dense_ports, line_buffer, window_logic
 
@@ -26,6 +26,8 @@ _GATHERED_LUT, _GATHERED_COPIES = 36.0, 4.0
 _HURRIED_NS = 8.0
 #: How often a word of a window, an accumulator, and a product are kept.
 _WINDOW_COPIES, _OUTPUT_COPIES, _PRODUCT_COPIES = 1.6, 3.0, 1.5
+#: Two selections for each input of a kernel whose loop rewinds: 12 of 13 modules of one author (Vitis 2024.2) exact.
+_REWOUND_LUT = 18.0
 #: A stream's port, for each word.
 _PORT = 18.0
 
@@ -38,7 +40,9 @@ def memory_amounts(block: Block, layer: DesignLayer, design: Design) -> dict[str
     lut = _memory_lut(block, layer, design) + around.lut
     held = max(layer.accumulator_width, 1)
     number, gathered = block.multipliers, block.n_in * layer.data_width
-    copies = (_GATHERED_COPIES if design.tool == "vivado" else 1.0) if dense else _WINDOW_COPIES
+    copies = (
+        (_GATHERED_COPIES if design.tool == "vivado" else 2.0 if rewinds(design) else 1.0) if dense else _WINDOW_COPIES
+    )
     turning = layer.data_width if block.factor < block.n_in else 0
     ff = copies * gathered + number * (turning + block.width + _PRODUCT_COPIES * held) + around.ff
     ff += _OUTPUT_COPIES * block.n_out * held if design.tool == "vivado" else block.n_out * held
@@ -58,7 +62,7 @@ def _memory_lut(block: Block, layer: DesignLayer, design: Design) -> float:
         lut += indexed_luts(block.n_in, design) + number * indexed_luts(block.n_out, design)
         few = _FEW_OUTPUTS_LUT * min(block.n_out, _FEW_OUTPUTS) if layer.kind != "dense" else 0.0
         lut += (_OUTPUT_LUT * block.n_out + few) * held / 16
-    elif turns == block.n_in:
+    elif turns == block.n_in or rewinds(design):
         lut += indexed_luts(block.n_in, design)
     elif not chooses_by_index(layer) or design.tool == "vitis":
         lut += number * selection_luts(turns, design) * layer.data_width / 16
@@ -66,6 +70,8 @@ def _memory_lut(block: Block, layer: DesignLayer, design: Design) -> float:
         lut += math.ceil(block.n_in / turns) * (turns - 1) * layer.data_width
     else:
         lut += number * indexed_luts(block.n_in, design)
+    if rewinds(design):
+        lut += _REWOUND_LUT * block.n_in
     if layer.kind == "dense":
         lut += _PORT * block.n_out + (_GATHERED_LUT * block.n_in if design.tool == "vivado" else 0.0)
     return lut

@@ -42,7 +42,15 @@ TABLES = ("sigmoid", "tanh", "softplus", "softsign", "elu", "selu", "unary_lut",
 def read_layers(sources: Sources, firmware: Path) -> Reading:
     """Every layer in the order of the calls, and notes. Raises UnsupportedModelError for a function not known."""
     reading = Reading(sources, firmware / "weights", read_generated_code(firmware))
+    written = set(sources.ports)
     for call in sources.calls:
+        names = [sources.aliases.get(name, name) for name in call.arguments]
+        if sources.ports and names[0] not in written:
+            raise UnsupportedModelError(
+                f"it reads {names[0]}, which no call before it writes: the tool would leave it out",
+                where=f"{sources.folder}: layer '{call.name}'",
+            )
+        written.update(names)
         rule = _RULES.get(call.function) or _generated(reading, call)
         if rule is None:
             raise UnsupportedModelError(

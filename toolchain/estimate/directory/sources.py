@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.estimate.directory.top_function import function_body, own_code
+from toolchain.estimate.directory.top_function import function_body, own_code, ports
 
 #: A source file larger than this was not written by hls4ml (weights are in files of their own).
 LARGEST_SOURCE_BYTES = 64 * 2**20
@@ -68,6 +68,7 @@ class Sources:
     depths: dict[str, int] = field(default_factory=dict)  # of a stream, by its variable
     aliases: dict[str, str] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)  # of the arrays between the layers
+    ports: tuple[str, ...] = ()  # of the top function
 
     def type_of(self, name: str) -> Type:
         """The number that a type's name or text stands for. Raises UnsupportedModelError."""
@@ -182,7 +183,7 @@ def _read_configs(found: Sources, text: str) -> None:
 
 def _read_calls(found: Sources, text: str, top: Path) -> None:
     body = text[text.find("insert layers") :] if "insert layers" in text else text
-    found.streams = "hls::stream" in text
+    found.streams, found.ports = "hls::stream" in text, ports(text, top.stem)
     found.pipelined = re.search(r"#pragma\s+HLS\s+PIPELINE", text, re.IGNORECASE) is not None
     found.dataflow = re.search(r"#pragma\s+HLS\s+DATAFLOW", text, re.IGNORECASE) is not None
     for name, depth in re.findall(r"#pragma\s+HLS\s+STREAM\s+variable\s*=\s*(\w+)\s+depth\s*=\s*(\d+)", text):

@@ -31,6 +31,13 @@ def function_body(text: str, name: str) -> str:
     return text[start:]
 
 
+def ports(text: str, name: str) -> tuple[str, ...]:
+    """Names of the last function ``name``'s arguments; none where it is not found."""
+    text = re.sub(_COMMENTS, "", text, flags=re.DOTALL)
+    found = re.findall(rf"\b{re.escape(name)}\s*\(([^{{;]*)\)\s*\{{", text)
+    return tuple(re.findall(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:,|$)", found[-1].strip())) if found else ()
+
+
 def own_code(body: str) -> str:
     """The first loop or call in a body (``function_body``) that hls4ml does not write; empty where there is none."""
     body = re.sub(_TEST_BENCH, "", body, flags=re.DOTALL | re.MULTILINE)

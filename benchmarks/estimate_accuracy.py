@@ -275,7 +275,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--projects", type=Path, help="synthesized hls4ml projects: FOLDER/AUTHOR/…")
+    parser.add_argument("--projects", type=Path, help="synthesized hls4ml projects: FOLDER/AUTHOR/… (projects.csv)")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     more = list(project_reports(given.projects)) if given.projects else []

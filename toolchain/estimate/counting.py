@@ -165,8 +165,9 @@ def _repeated_sums(widths: NDArray[np.int64], weights: NDArray[np.int64], limit:
     first = np.nonzero((place % 2 == 0) & (place + 1 < np.repeat(number, number)))[0]
     _, value = np.unique(weights, return_inverse=True)
     value = value.reshape(weights.shape)[row, column]
-    pairs = np.stack([row[first], row[first + 1], value[first], value[first + 1]], axis=1)
-    found = np.unique(pairs, axis=0, return_index=True)[1] if len(pairs) else first
+    _, both = np.unique(value[first] * weights.size + value[first + 1], return_inverse=True)
+    where = row[first] * len(weights) + row[first + 1]
+    found = np.unique(where * len(first) + both.reshape(-1), return_index=True)[1]
     again = np.ones(len(first), dtype=bool)
     again[found] = False
     wide = np.maximum(widths[row[first], column[first]], widths[row[first + 1], column[first + 1]])[again]

@@ -12,7 +12,8 @@ from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.kinds import layer_amounts
 from toolchain.estimate.multiplexers import indexed_luts, multiplexer_luts
 from toolchain.estimate.prices import price
-from toolchain.estimate.stream_layers import memory_amounts, pooling_amounts, pooling_turns
+from toolchain.estimate.small_layers import word_luts
+from toolchain.estimate.stream_layers import activation_stream_amounts, memory_amounts, pooling_amounts, pooling_turns
 from toolchain.estimate.streams import fifo, fifos, line_buffer
 
 
@@ -176,3 +177,22 @@ def test_a_loop_that_rewinds_selects_each_input_twice(n_in: int, n_out: int, fac
     ]
     index = indexed_luts(n_in, stream(layer, tool="vitis")) if factor < n_in else 0
     assert counted[1] - counted[0] >= 18 * n_in + 0.7 * index - 1
+
+
+def test_an_activation_of_a_stream_costs_what_one_in_parallel_does_and_its_ports() -> None:
+    layer = DesignLayer("r", "activation", 16, 6, 60, 10, function="relu", result_rounds=True)
+    design = stream(layer, tool="vitis")
+    found = activation_stream_amounts(layer, design)["lut"].terms["counted"]
+    assert found == 6 * word_luts(layer, design) + 60
+
+
+def test_a_dense_layer_of_a_stream_that_rewinds_keeps_its_words_twice() -> None:
+    """Vitis 2024.2: 726 words of 6 bits in the layer that gathers them, and in the kernel."""
+    layer = DesignLayer("d", "dense", 6, 16, 1, 1, np.ones((726, 1), dtype=np.int64), 6, 19, "resource", 66)
+    kept = [
+        memory_amounts(block_of(layer), layer, replace(stream(layer, tool="vitis"), tool_version=version))["ff"].terms[
+            "counted"
+        ]
+        for version in ("2023.2", "2024.2")
+    ]
+    assert kept[1] - kept[0] == 726 * 6

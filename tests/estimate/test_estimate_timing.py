@@ -115,3 +115,8 @@ def test_sums_of_early_products_are_added_further_before_they_are_held() -> None
         counts = kernel_counts(layer)
         kept.append(schedule(counts, layer, one).cut_bits / sum(counts.level_bits))
     assert kept[0] < kept[1] < 0.8 * kept[2]
+    layer = DesignLayer("d", "dense", 12, 12, 32, 1, mixed, 8, 26)
+    turning = replace(layer, reuse_factor=2)  # words come one after the other: no sum is added up further
+    one = Design((layer, layer), "vitis", "io_parallel", "ultrascale_plus", 5.0, "2024.1")
+    first, second = (schedule(kernel_counts(found), found, one).cut_bits for found in (layer, turning))
+    assert first < second

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_estimate_directory import PARAMETERS, TOP, write_directory
 
+from toolchain.estimate.amounts import kernel_counts, limit_of
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.directory.reader import read_directory
 from toolchain.estimate.partitions import Partitions, gathered_lut, partitions, shared_multipliers, word_fifos
@@ -153,6 +154,19 @@ def test_geometry_and_limit_are_read(tmp_path: Path) -> None:
     one = read_directory(write_directory(tmp_path / "d", top=with_pragma(""), parameters=said)).design.layers[0]
     assert (one.places, one.strides, one.margins) == ((5,), (1,), (1, 0))
     assert (one.pixels, one.multiplier_limit) == (1, 4)
+
+
+def test_zeros_between_channels_limit_no_multipliers(tmp_path: Path) -> None:
+    """Unless the struct says a limit itself."""
+    parameters = PARAMETERS.replace("n_filt = 3", "n_filt = 2").replace("n_out = 3", "n_out = 2")
+    top = PARALLEL.replace("conv_1d_cl", "depthwise_conv_1d_cl")
+    folder = write_directory(tmp_path / "d", top=top, parameters=parameters)
+    (folder / "firmware" / "weights" / "w2.txt").write_text(
+        "0.0625, 0.125, 0.1875, 0.0"
+    )  # one for each place and channel
+    layer = read_directory(folder).design.layers[0]
+    assert (layer.kind, layer.reuse_factor, layer.multiplier_limit) == ("depthwise", 2, 0)
+    assert limit_of(layer, kernel_counts(layer), "vitis") == 4 * 2 / 2
 
 
 def test_a_top_function_without_a_pragma_is_taken_as_hls4ml_writes_it(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from toolchain.estimate.operator_library import (
     stage_registers,
 )
 from toolchain.estimate.price import Price
-from toolchain.estimate.small_layers import activation_amounts, softmax_memory
+from toolchain.estimate.schedule import schedule
+from toolchain.estimate.small_layers import activation_amounts, pooling_cost, softmax_cycles, softmax_memory
 from toolchain.estimate.stage import estimate_design
 from toolchain.target import load_target, speed_grade
 
@@ -79,11 +80,12 @@ def test_sums_are_as_wide_as_their_wider_word_in_the_order_of_the_inputs() -> No
 def test_a_long_sum_that_vitis_leaves_a_chain_has_the_accumulators_width() -> None:
     layer = dense(np.random.default_rng(0).integers(3, 60, (561, 8)), data=8)
     counts = kernel_counts(layer)
-    chain, tree = (
-        constant_amounts(layer, counts, replace(design("vitis", version), layers=(layer,)))["lut"].fixed
-        for version in ("2021.1", "2023.1")
-    )
-    assert chain - tree >= counts.tree_adders * 16 - counts.tree_bits > 0
+    one = replace(design("vitis", "2021.1"), layers=(layer,))
+    found = constant_amounts(layer, counts, one)["lut"]
+    place = schedule(counts, layer, one)
+    assert place.chained
+    sums = found.fixed - place.shift_bits - counts.product_bits + counts.negated_bits
+    assert sums >= counts.tree_adders * 16 > counts.tree_bits
 
 
 #: Resource strategy at a reuse factor of 1, 16-bit words, Vivado 2020.1, xcu250 at 5 ns: (weights' bits, flip-flops).
@@ -97,9 +99,12 @@ def test_results_and_first_sums_are_held_where_a_kernel_begins_every_other_cycle
     weights = np.random.default_rng(1).integers(-top, top, (32, 32))
     layer = replace(dense(weights), strategy="resource", dropped_bits=bits - 1, weight_width=bits)
     one = replace(design("vivado", "2020.1"), layers=(layer,))
-    found = constant_amounts(layer, kernel_counts(layer), one)["ff"]
-    assert found.terms["port_bits"] == 512
-    assert found.terms["cut_bits"] + 512 == pytest.approx(printed, rel=1 / 7)
+    found = constant_amounts(layer, kernel_counts(layer), one)
+    assert found["ff"].terms["port_bits"] == 512
+    assert found["ff"].terms["cut_bits"] + 512 == pytest.approx(printed, rel=1 / 7)
+    assert found["lut"].terms["products_in_dsp"] == 0  # 14 bits: 20,391 where the latency strategy has 24,971
+    latency = constant_amounts(replace(layer, strategy="latency"), kernel_counts(layer), one)["lut"]
+    assert latency.terms["products_in_dsp"] > 500
 
 
 @pytest.mark.parametrize(
@@ -215,6 +220,32 @@ def test_words_that_are_rounded_cost_what_the_reports_print(
     found = activation_amounts(layer, design(tool, version))["lut"]
     assert found.terms["operators_printed"] == pytest.approx(printed, rel=0.05)
     assert found.fixed == 0
+
+
+@pytest.mark.parametrize(
+    ("tool", "version", "classes", "cycles"),
+    [("vitis", "2022.2", 5, 5), ("vivado", "2020.1", 5, 4)],  # one network each, UltraScale+ at 5 ns
+)
+def test_the_cycles_of_a_softmax_are_those_of_its_generation(
+    tool: str, version: str, classes: int, cycles: int
+) -> None:
+    assert softmax_cycles(DesignLayer("s", "softmax", 16, 16, classes), design(tool, version)) == cycles
+
+
+def test_pooling_in_parallel_compares_and_selects() -> None:
+    layer = DesignLayer("p", "pooling", 16, 16, 10, 10, function="max", window=(2, 2))
+    assert pooling_cost(layer, design("vitis", "2023.2"))[0] == 10 * 3 * (23 + 16)
+    assert pooling_cost(layer, design("vivado", "2020.1"))[0] == 10 * 3 * (13 + 16)
+
+
+def test_a_sum_that_subtracts_negates_nothing() -> None:
+    """-(2**a + 2**b) has its negation in the sum: 5 and -5 cost the same."""
+    plus, minus = (dense(np.full((6, 4), weight) << np.arange(4), data=8) for weight in (5, -5))
+    one = design("vitis", "2024.1")
+    found = [
+        constant_amounts(layer, kernel_counts(layer), replace(one, layers=(layer,)))["lut"] for layer in (plus, minus)
+    ]
+    assert found[0].fixed == found[1].fixed
 
 
 def test_a_relu_that_only_cuts_is_a_comparison_and_a_selection() -> None:

@@ -42,6 +42,8 @@ def test_what_hls4ml_writes_is_no_code_of_its_own() -> None:
         ("flatten(in1, layer9_out);", "flatten"),
         ("regions: for (int i = 0; i < 18; i++) { layer9_out[i] = in1[i]; }", "for"),
         ("while (!in1.empty()) in1.read();", "while"),
+        ("do { flat[i] = in1[i]; } while (++i < 18);", "while"),
+        ("if (enable) layer9_out[0] = in1[0];", "if"),
     ],
 )
 def test_code_of_its_own_is_refused_by_name(tmp_path: Path, line: str, named: str) -> None:

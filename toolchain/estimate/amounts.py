@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from toolchain.estimate.adder_graphs import counts_of, shared
 from toolchain.estimate.counting import Counts, KernelOperands, count
 from toolchain.estimate.design import Design, DesignLayer
-from toolchain.estimate.operator_library import free_running, joining_lut, library, stage_registers
+from toolchain.estimate.operator_library import joining_lut, library, rewinds, stage_registers
 from toolchain.estimate.partitions import Multipliers, shared_multipliers
 from toolchain.estimate.schedule import Schedule, schedule, stages_of
 from toolchain.network.constant_products import dsp_blocks, uses_dsp
@@ -175,7 +175,7 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
 def _ports(layer: DesignLayer, counts: Counts, place: Schedule, design: Design) -> int:
     """Outputs that a kernel of its own holds while the design is stalled: where a sample may begin each cycle."""
     apart = layer.kind == "dense" and design.io_type == "io_parallel" and regime(layer) == "constant"
-    stalls = place.cycles > (1 if free_running(design) else 0)
+    stalls = place.cycles > (1 if rewinds(design) else 0)
     return _outputs(layer, counts) if apart and stalls else 0
 
 

@@ -34,9 +34,9 @@ class OperatorLibrary:
 
 
 _VIVADO = OperatorLibrary(7.0, 2.0, 9.0, 5)
-#: 2019.2 prints adders on Ultrascale parts with their bits alone, halves of ternary ones as of 18 bits.
+#: 2019.2 prints adders on UltraScale parts with their bits alone, halves of ternary ones as of 18 bits.
 _VIVADO_2019_2 = OperatorLibrary(0.7, 1.3, 9.0, 5)
-#: On a device that is slow for the clock no adders are ternary.
+#: On a device that is slow for the clock fewer adders are ternary.
 _VIVADO_7SERIES = OperatorLibrary(7.0, 4.0, 9.0, 5)
 #: Where products have stages, those by a constant of four bits are in DSP blocks, too.
 _VIVADO_STAGED = OperatorLibrary(7.0, 4.0, 9.0, 4)
@@ -50,13 +50,11 @@ def older_than(design: Design, version: str) -> bool:
 
 
 def rewinds(design: Design) -> bool:
-    """Whether a loop starts the next sample while the last positions of one are computed: Vitis 2024.1 and later."""
+    """Whether a loop starts the next sample while the last positions of one are computed: Vitis 2024.1 and later.
+
+    There a kernel of one cycle holds nothing at its outputs, either (22 of 22, none of 48 before).
+    """
     return design.tool == "vitis" and not older_than(design, _REWINDS_FROM)
-
-
-def free_running(design: Design) -> bool:
-    """Whether a kernel of one cycle holds nothing at its outputs: 22 of 22 of Vitis 2024.1, none of 48 before."""
-    return rewinds(design)
 
 
 def vitis_since_2022(design: Design) -> bool:

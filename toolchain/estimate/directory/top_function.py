@@ -13,7 +13,7 @@ _TEST_BENCH = r"^[ \t]*#[ \t]*ifndef\s+__SYNTHESIS__.*?^[ \t]*#[ \t]*endif"
 _PREPROCESSOR = r"^[ \t]*#(?:[^\n\\]|\\\n?)*"
 #: Statements that build nothing: calls of hls4ml's own functions are layers, streams are counted with them.
 _KNOWN = r"(?:nnet|hls|std)::|auto\s*&|assert\b|static_assert\b|return\b"
-_LOOPS = r"(?:\w+\s*:\s*)?(for|while|do|if|switch)\b"
+#: A call, or a loop or condition: these have a bracket behind their name, too.
 _CALL = r"\b([A-Za-z_]\w*)\s*(?:<[^;]*>)?\s*\("
 
 
@@ -43,9 +43,7 @@ def own_code(body: str) -> str:
     body = re.sub(_TEST_BENCH, "", body, flags=re.DOTALL | re.MULTILINE)
     body = re.sub(_PREPROCESSOR, "", body, flags=re.MULTILINE)
     for statement in (part.strip() for part in re.split(r"[;{}]", body)):
-        if not statement or re.match(_KNOWN, statement):
-            continue
-        found = re.match(_LOOPS, statement) or re.search(_CALL, statement)
+        found = None if re.match(_KNOWN, statement) else re.search(_CALL, statement)
         if found:
             return found[1]
     return ""

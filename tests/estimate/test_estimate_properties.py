@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.estimate.amounts import kernel_counts
-from toolchain.estimate.coefficients import Coefficients
+from toolchain.estimate.coefficients import Coefficients, Entry
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.equivalents import lut_equivalents
 from toolchain.estimate.intervals import Deviation, conformal, design_deviation, deviation, interval_entries
+from toolchain.estimate.prices import price
 from toolchain.estimate.stage import estimate_design
 from toolchain.network.reuse_factors import legal_reuse_factors
 from toolchain.results import Estimated
@@ -163,6 +164,20 @@ def test_unknown_designs_do_not_widen_the_grades_that_are_known() -> None:
     entries = interval_entries(known + far)
     assert entries["interval_csynth/lut/A"].spread[1] == pytest.approx(np.exp(0.1), abs=1e-3)
     assert entries["interval_csynth/lut/doubted"].spread[1] > 50
+
+
+def test_an_amount_that_a_calibration_does_not_have_is_priced_by_construction() -> None:
+    """As a user's file that an earlier version wrote: not for nothing, and the interval is wider."""
+    layer = DesignLayer("r", "activation", 16, 12, 64, 1, function="relu")
+    whole = design(layer, "vitis")
+    old = Coefficients({
+        "activation/lut/vitis": Entry({"compared_bits": 1.75}, (0.9, 1.1), 50, ("own",), 3.0),
+        "activation/ff/vitis": Entry({"registered_bits": 1.0}, (0.9, 1.1), 50, ("own",), 3.0),
+    })  # fmt: skip
+    found = price(layer, whole, old)
+    assert found.lut == 64 * (23 + 12)
+    assert found.spread["lut"][0] < 0.75
+    assert found.spread["lut"][1] > 1.4
 
 
 def test_what_was_never_calibrated_is_priced_by_construction_and_said() -> None:

@@ -53,15 +53,20 @@ class Figure:
 
 
 def figure(name: str, amounts: Amounts, tool: str, coefficients: Coefficients) -> Figure:
-    """Amounts times coefficients. Without any entry these are what they should be by construction, half to twice."""
+    """Amounts times coefficients; what an entry does not have is priced by construction.
+
+    Without any entry the price is half to twice what that says.
+    """
     entry, own = coefficients.find(amounts.regime, name, tool)
+    built: Mapping[str, float] = PRIORS.get(f"{amounts.regime}/{name}", {})
     if entry is None:
-        entry = Entry(PRIORS.get(f"{amounts.regime}/{name}", {}), UNKNOWN_SPREAD, 0, ())
-    parts = {term: entry.terms.get(term, 0.0) * amount for term, amount in amounts.terms.items() if amount}
+        entry = Entry(built, UNKNOWN_SPREAD, 0, ())
+    each = {**built, **entry.terms}
+    parts = {term: each.get(term, 0.0) * amount for term, amount in amounts.terms.items() if amount}
     value = max(0.0, amounts.fixed + sum(parts.values()))
     shown = [f"{amounts.fixed:.0f} bits of adders"] if amounts.fixed else []
     shown += [
-        f"{amounts.terms[term]:g} {term.replace('_', ' ')} x {entry.terms.get(term, 0.0):.3g}"
+        f"{amounts.terms[term]:g} {term.replace('_', ' ')} x {each.get(term, 0.0):.3g}"
         for term, part in sorted(parts.items(), key=lambda item: -item[1]) if part >= 0.5
     ]  # fmt: skip
     unseen = [term for term, amount in amounts.terms.items() if amount and term not in entry.terms]

@@ -156,6 +156,27 @@ def test_geometry_and_limit_are_read(tmp_path: Path) -> None:
     assert (one.pixels, one.multiplier_limit) == (1, 4)
 
 
+def test_the_limit_of_a_partition_is_the_structs_at_a_reuse_factor_of_one_too(tmp_path: Path) -> None:
+    """hls4ml counted the zeros before the weights were quantized: more became zero, and the limit stayed."""
+    said = "    static const unsigned n_zeros = 0;\n    static const unsigned multiplier_limit = 12;\n"
+    one = WITH_PARTITIONS.replace("reuse_factor = 2;\n", f"reuse_factor = 1;\n{said}", 1)
+    folder = write_directory(tmp_path / "d", top=PARALLEL, parameters=one)
+    (folder / "firmware" / "weights" / "w2.txt").write_text(", ".join(["0.6875", "0.0", "0.0"] * 4))
+    layer = read_directory(folder).design.layers[0]
+    assert (layer.reuse_factor, layer.multiplier_limit) == (1, 12)
+    assert limit_of(layer, kernel_counts(layer), "vitis") == 12
+
+
+def test_a_window_of_negated_weights_costs_what_one_of_positive_ones_does() -> None:
+    """Equal adders of several windows are built once, and so are the negations that the sums take over."""
+    base = replace(layer(8), weights=np.full((9, 1), 5, dtype=np.int64))
+    lut = [
+        price(one, design(one)).lut
+        for one in (base, replace(base, weights=-base.weights))  # type: ignore[operator]
+    ]
+    assert lut[0] == lut[1]
+
+
 def test_zeros_between_channels_limit_no_multipliers(tmp_path: Path) -> None:
     """Unless the struct says a limit itself."""
     parameters = PARAMETERS.replace("n_filt = 3", "n_filt = 2").replace("n_out = 3", "n_out = 2")

@@ -153,7 +153,7 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     known = library(design)
     several = multipliers(layer, counts, design)
     once = several.adders if several else 1.0
-    summed, full = (counts.tree_bits, counts.full_adders)
+    summed, full = counts.tree_bits, counts.full_adders
     if place.chained:  # a sum that grows with each addition soon has the accumulator's width
         summed, full = counts.tree_adders * layer.accumulator_width, counts.tree_adders
     bits = summed + counts.product_bits * once + biases * layer.accumulator_width + place.shift_bits
@@ -165,8 +165,8 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     else:
         terms["products_in_dsp"] = 0 if name == "registered" else made.in_dsp - made.joined  # none around 34 designs'
         bits += made.joined_lut
-    growing = adders + counts.product_adders * once - counts.negated_pairs - full
-    bits -= counts.negated_bits  # the sum subtracts
+    growing = adders + (counts.product_adders - counts.negated_pairs) * once - full
+    bits -= counts.negated_bits * once  # the sum subtracts
     terms["operators_printed"] = made.fabric_products + known.adder * growing + known.full_adder * full
     ff = {**_registers(layer, counts, place, design, made), "rounded_bits": rounded}
     return {"lut": Amounts(name, terms, bits), "ff": Amounts(name, ff, _held(layer, counts, place, design, made))}

@@ -74,8 +74,15 @@ def _kernel(reading: Reading, call: LayerCall, config: Config, shape: tuple[int,
         reading.notes.append(f"layer '{call.name}': no weight file: counted as if no weight were zero or equal")
     return Kernel(
         found, form, accumulator, factor, strategy, _biases(reading, call, inner, config, shape[1]),
-        0 if factor == 1 else _limit(inner, found, shape, factor), doubt_of(source),
+        _limit(inner, found, shape, factor), _at_a_port(reading, weights) or doubt_of(source),
     )  # fmt: skip
+
+
+def _at_a_port(reading: Reading, weights: str) -> str:
+    """``BramFactor``: the words come from outside, so none is known to be zero and the memory is not the design's."""
+    return "its weights come through a port: estimated as if they were the design's own" * (
+        weights in reading.sources.ports
+    )
 
 
 def _inner(reading: Reading, config: Config) -> Config:

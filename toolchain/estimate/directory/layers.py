@@ -45,12 +45,14 @@ def read_layers(sources: Sources, firmware: Path) -> Reading:
     written = set(sources.ports)
     for call in sources.calls:
         names = [sources.aliases.get(name, name) for name in call.arguments]
-        if sources.ports and names[0] not in written:
+        inputs = 2 if call.function in MERGES else 1
+        missing = [name for name in names[:inputs] if name not in written]
+        if sources.ports and missing:
             raise UnsupportedModelError(
-                f"it reads {names[0]}, which no call before it writes: the tool would leave it out",
+                f"it reads {missing[0]}, which no call before it writes: the tool would leave it out",
                 where=f"{sources.folder}: layer '{call.name}'",
             )
-        written.update(names)
+        written.update(names[inputs:])
         rule = _RULES.get(call.function) or _generated(reading, call)
         if rule is None:
             raise UnsupportedModelError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.errors import UnsupportedModelError
-from toolchain.estimate.directory.top_function import function_body, own_code, ports
+from toolchain.estimate.directory.top_function import cleaned, function_body, own_code, ports
 
 #: A source file larger than this was not written by hls4ml (weights are in files of their own).
 LARGEST_SOURCE_BYTES = 64 * 2**20
@@ -182,19 +182,22 @@ def _read_configs(found: Sources, text: str) -> None:
 
 
 def _read_calls(found: Sources, text: str, top: Path) -> None:
-    body = text[text.find("insert layers") :] if "insert layers" in text else text
+    text = cleaned(text)
+    body = function_body(text, top.stem)
+    if body is None:
+        raise UnsupportedModelError(f"it has no function {top.stem}", where=str(top), allowed="what hls4ml wrote")
     found.streams, found.ports = "hls::stream" in text, ports(text, top.stem)
     found.pipelined = re.search(r"#pragma\s+HLS\s+PIPELINE", text, re.IGNORECASE) is not None
     found.dataflow = re.search(r"#pragma\s+HLS\s+DATAFLOW", text, re.IGNORECASE) is not None
     for name, depth in re.findall(r"#pragma\s+HLS\s+STREAM\s+variable\s*=\s*(\w+)\s+depth\s*=\s*(\d+)", text):
         found.depths[name] = int(depth)
     for alias, target in re.findall(r"auto\s*&\s*(\w+)\s*=\s*(\w+)\s*;", body):
-        found.aliases[alias] = target
+        found.aliases[alias] = found.aliases.get(target, target)
     for name, length in re.findall(r"^\s*\w+\s+(\w+)\[([^\]]+)\]\s*;", body, re.MULTILINE):
         words = evaluate(length, found.numbers)
         if words is not None:
             found.lengths[name] = words
-    pattern = r"nnet::(\w+)\s*<([^;]*?)>\s*\(([^;]*?)\)\s*;[ \t]*(?://[ \t]*([^\n]*))?"
+    pattern = r"\b(?!hls\b|std\b)\w+::(\w+)\s*<([^;]*?)>\s*\(([^;]*?)\)\s*;[ \t]*(?://[ \t]*([^\n]*))?"
     for function, templates, arguments, name in re.findall(pattern, body):
         if not function.startswith(("load_", "save_")):  # test bench
             found.calls.append(
@@ -204,10 +207,10 @@ def _read_calls(found: Sources, text: str, top: Path) -> None:
             )
     if not found.calls:
         raise UnsupportedModelError("no call of a layer was found in the top function", where=str(found.folder))
-    if own := own_code(function_body(text, top.stem)):
+    if own := own_code(body):
         raise UnsupportedModelError(
-            f"the top function has code that hls4ml does not write ('{own}'): what it costs is not known",
-            where=str(top), allowed="declarations, pragmas and calls of nnet:: functions",
+            f"the top function has code of its own ({own}): what it costs is not known",
+            where=str(top), allowed="declarations, pragmas and calls of functions of hls4ml",
         )  # fmt: skip
 
 

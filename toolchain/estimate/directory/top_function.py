@@ -1,49 +1,75 @@
 """The body of a top function, and what stands in it that hls4ml does not write.
 
-hls4ml writes declarations, pragmas and calls of ``nnet::`` functions. In some public projects loops or functions of
-their authors stand around these: what they cost (up to seventeen times the network) is in no call that can be read.
+hls4ml writes declarations, pragmas and calls of its own functions (and loops for time-distributed layers, which are not
+estimated). In some public projects code of their authors stands around these: what it costs (up to seventeen times the
+network) is in no call that can be read.
 """
 
 from __future__ import annotations
 
 import re
 
-_COMMENTS = r"/\*.*?\*/|//[^\n]*"
-_TEST_BENCH = r"^[ \t]*#[ \t]*ifndef\s+__SYNTHESIS__.*?^[ \t]*#[ \t]*endif"
+#: Code that is compiled for the test bench only, or not at all; a branch behind ``#else`` is built.
+_SWITCHED_OFF = re.compile(
+    r"^[ \t]*#[ \t]*(?:ifndef\s+__SYNTHESIS__|if\s+0)\b.*?(?:^[ \t]*#[ \t]*else\b(.*?))?^[ \t]*#[ \t]*endif[^\n]*",
+    re.DOTALL | re.MULTILINE,
+)
 _PREPROCESSOR = r"^[ \t]*#(?:[^\n\\]|\\\n?)*"
-#: Statements that build nothing: calls of hls4ml's own functions are layers, streams are counted with them.
-_KNOWN = r"(?:nnet|hls|std)::|auto\s*&|assert\b|static_assert\b|return\b"
-#: A call, or a loop or condition: these have a bracket behind their name, too.
+#: Statements that hls4ml writes: calls with types, streams, aliases, declarations, sizes.
+_WRITTEN = re.compile(
+    r"""(?!hls::|std::)\w+::\w+\s*<.*>\s*\([\w\s,\[\]*&".]*\)
+    | (?:static\s+)?hls::stream\s*<.*>\s*\w+(?:\[[^\]]*\])?\s*(?:\(\s*"[^"]*"\s*\))?
+    | auto\s*&\s*\w+\s*=\s*\w+
+    | (?:(?:static|const|constexpr|unsigned)\s+)*[\w:]+(?:\s*<.*>)?\s+\w+(?:\s*\[[^\]]*\])*(?:\s*=\s*[-\w.]+)?
+    | const_size_\w+\s*=[^=<>?]*
+    | return | std::cout.* | (?:static_)?assert\s*\(.*\)""",
+    re.VERBOSE,
+)
 _CALL = r"\b([A-Za-z_]\w*)\s*(?:<[^;]*>)?\s*\("
 
 
-def function_body(text: str, name: str) -> str:
-    """What stands between the braces of the last function ``name``; all of ``text`` where there is none."""
-    text = re.sub(_COMMENTS, "", text, flags=re.DOTALL)
-    found = list(re.finditer(rf"\b{re.escape(name)}\s*\([^{{;]*\)\s*\{{", text))
-    if not found:
-        return text
-    start, depth = found[-1].end(), 1
-    for place in range(start, len(text)):
+def cleaned(text: str) -> str:
+    """Without comments, but for a layer's name behind its call, and without code that is not built."""
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
+    lines = []
+    for line in text.split("\n"):
+        before = line.partition("//")[0]
+        lines.append(line if before.rstrip().endswith(");") else before)
+    return _SWITCHED_OFF.sub(lambda found: found[1] or "", "\n".join(lines))
+
+
+def function_body(text: str, name: str) -> str | None:
+    """What stands between the braces of the last function ``name`` of a cleaned text; None where there is none."""
+    found = _find(text, name)
+    if found is None:
+        return None
+    depth = 1
+    for place in range(found.end(), len(text)):
         depth += (text[place] == "{") - (text[place] == "}")
         if depth == 0:
-            return text[start:place]
-    return text[start:]
+            return text[found.end() : place]
+    return text[found.end() :]
 
 
 def ports(text: str, name: str) -> tuple[str, ...]:
-    """Names of the last function ``name``'s arguments; none where it is not found."""
-    text = re.sub(_COMMENTS, "", text, flags=re.DOTALL)
-    found = re.findall(rf"\b{re.escape(name)}\s*\(([^{{;]*)\)\s*\{{", text)
-    return tuple(re.findall(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:,|$)", found[-1].strip())) if found else ()
+    """Names of the last function ``name``'s arguments in a cleaned text."""
+    found = _find(text, name)
+    return tuple(re.findall(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:,|$)", found[1].strip())) if found else ()
 
 
 def own_code(body: str) -> str:
-    """The first loop or call in a body (``function_body``) that hls4ml does not write; empty where there is none."""
-    body = re.sub(_TEST_BENCH, "", body, flags=re.DOTALL | re.MULTILINE)
-    body = re.sub(_PREPROCESSOR, "", body, flags=re.MULTILINE)
-    for statement in (part.strip() for part in re.split(r"[;{}]", body)):
-        found = None if re.match(_KNOWN, statement) else re.search(_CALL, statement)
-        if found:
-            return found[1]
+    """What is first in a body (``function_body``) that hls4ml does not write; empty where there is none.
+
+    The function that is called, else the beginning of the statement.
+    """
+    body = re.sub(r"//[^\n]*", "", re.sub(_PREPROCESSOR, "", body, flags=re.MULTILINE))
+    for statement in (" ".join(part.split()) for part in re.split(r"[;{}]", body)):
+        if statement and not _WRITTEN.fullmatch(statement):
+            found = re.search(_CALL, statement)
+            return found[1] if found and not re.match(r"(?:nnet|hls|std)::", statement) else statement[:40]
     return ""
+
+
+def _find(text: str, name: str) -> re.Match[str] | None:
+    found = list(re.finditer(rf"\b{re.escape(name)}\s*\(([^{{;]*)\)\s*\{{", text))
+    return found[-1] if found else None

@@ -255,7 +255,9 @@ def test_reading_imports_no_tensorflow(tmp_path: Path) -> None:
 def test_a_quantizer_of_single_elements_is_wiring_unless_it_rounds(tmp_path: Path) -> None:
     """HGQ: hls4ml writes a function of its own with two types, no struct, and the format of each element in it."""
     top = TOP.replace(
-        "nnet::relu<", "nnet::h_quantize_5<layer2_t, layer2_t>(layer2_out, layer9_out); // q\n    nnet::relu<"
+        "nnet::relu<layer2_t, result_t, relu_config3>(layer2_out",
+        "nnet::h_quantize_5<layer2_t, layer2_t>(layer2_out, layer9_out); // q\n"
+        "    nnet::relu<layer2_t, result_t, relu_config3>(layer9_out",
     )
     found = read_directory(write_directory(tmp_path, top=top), Given("vitis", "2024.1", "xcu250-figd2104-2L-e", 5.0))
     assert [layer.kind for layer in found.design.layers if layer.name == "q"] == ["reshape"]

@@ -117,7 +117,9 @@ def test_an_average_is_adders_and_where_needed_a_division(words: int, width: int
 
 
 def test_channels_that_no_weight_reaches_are_constants_in_parallel_only(tmp_path: Path) -> None:
-    parallel = TOP.replace("hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[4]")
+    parallel = TOP.replace(
+        "hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[4], result_t layer3_out[15]"
+    )
     kernel = np.arange(1, 13).reshape(4, 3) / 16
     kernel[:, 1] = 0
     for top, words in ((parallel, 10), (TOP, 15)):
@@ -133,6 +135,8 @@ def test_depths_of_streams_and_dataflow_are_read(tmp_path: Path) -> None:
     found = read_directory(write_directory(tmp_path, top=TOP.replace("nnet::conv_1d_cl", pragma)))
     assert found.design.layers[0].fifo_depth == 7
     assert not found.design.dataflow
-    top = TOP.replace("hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[4]")
+    top = TOP.replace(
+        "hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[4], result_t layer3_out[15]"
+    )
     other = write_directory(tmp_path / "parallel", top=top.replace("{\n", "{\n#pragma HLS DATAFLOW\n", 1))
     assert read_directory(other).design.dataflow

@@ -1,4 +1,4 @@
-"""What physics says of any design: more bits cost no less, sharing needs no more blocks, a zero costs nothing."""
+"""What physics says of any design: more bits cost no less, sharing needs no more blocks, a zero no more multipliers."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ def test_a_pipelined_top_function_computes_all_positions_of_an_older_hls4ml() ->
 
 
 #: A design in parallel of one convolution, and what its configuration says of partitions.
-PARALLEL = TOP.replace("hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[10]")
+PARALLEL = TOP.replace(
+    "hls::stream<input_t> &in1, hls::stream<result_t> &layer3_out", "input_t in1[10], result_t layer3_out[15]"
+)
 SAID = "    static const unsigned n_partitions = 5;\n    static const unsigned n_pixels = out_width / n_partitions;\n"
 WITH_PARTITIONS = PARAMETERS.replace(
     "    typedef config2_mult mult_config;\n", f"{SAID}    typedef config2_mult mult_config;\n"

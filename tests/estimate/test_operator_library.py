@@ -102,7 +102,7 @@ def test_results_and_first_sums_are_held_where_a_kernel_begins_every_other_cycle
     found = constant_amounts(layer, kernel_counts(layer), one)
     assert found["ff"].terms["port_bits"] == 512
     assert found["ff"].terms["cut_bits"] + 512 == pytest.approx(printed, rel=1 / 7)
-    assert found["lut"].terms["products_in_dsp"] == 0  # 14 bits: 20,391 where the latency strategy has 24,971
+    assert "products_in_dsp" not in found["lut"].terms  # 14 bits: 20,391 where the latency strategy has 24,971
     latency = constant_amounts(replace(layer, strategy="latency"), kernel_counts(layer), one)["lut"]
     assert latency.terms["products_in_dsp"] > 500
 

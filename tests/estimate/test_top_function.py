@@ -124,3 +124,10 @@ def test_a_file_without_the_function_of_its_name_is_refused(tmp_path: Path) -> N
 def test_weights_at_a_port_are_doubted(tmp_path: Path) -> None:
     top = TOP.replace("&layer3_out) {", "&layer3_out, w2_t w2[12]) {")
     assert "port" in read_directory(write_directory(tmp_path / "d", top=top)).design.layers[0].doubt
+
+
+def test_a_layer_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    lost = "    nnet::relu<layer2_t, result_t, relu_config3>(layer2_out, lost_out); // lost\n"
+    top = TOP.replace("    nnet::relu", f"{lost}    nnet::relu", 1)
+    with pytest.raises(UnsupportedModelError, match="nothing reads what it writes"):
+        read_directory(write_directory(tmp_path / "d", top=top))

@@ -163,8 +163,9 @@ def constant_amounts(layer: DesignLayer, counts: Counts, design: Design) -> dict
     if staged:
         bits += _STAGED_PRODUCT_LUT * made.in_dsp
     else:
-        terms["products_in_dsp"] = 0 if name == "registered" else made.in_dsp - made.joined  # none around 34 designs'
         bits += made.joined_lut
+        if name != "registered":  # nothing surrounds the blocks of 35 designs
+            terms["products_in_dsp"] = made.in_dsp - made.joined
     growing = adders + (counts.product_adders - counts.negated_pairs) * once - full
     bits -= counts.negated_bits * once  # the sum subtracts
     terms["operators_printed"] = made.fabric_products + known.adder * growing + known.full_adder * full

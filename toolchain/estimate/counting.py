@@ -32,7 +32,7 @@ class Counts:
 
     A weight with no non-zero canonical-signed-digit (CSD) digit is free, one is wiring (a negation when negative), two
     are an adder, three or more a multiplier; equal signed weights on one input share theirs. Sums are balanced
-    trees of the narrowest operands first; an adder has the bits of its wider operand.
+    trees in the order of the inputs, zeros left out; an adder has the bits of its wider operand.
     """
 
     n_in: int
@@ -166,8 +166,8 @@ def _repeated_sums(widths: NDArray[np.int64], weights: NDArray[np.int64], limit:
     _, value = np.unique(weights, return_inverse=True)
     value = value.reshape(weights.shape)[row, column]
     _, both = np.unique(value[first] * weights.size + value[first + 1], return_inverse=True)
-    where = row[first] * len(weights) + row[first + 1]
-    found = np.unique(where * len(first) + both.reshape(-1), return_index=True)[1]
+    _, where = np.unique(row[first] * len(weights) + row[first + 1], return_inverse=True)
+    found = np.unique(where.reshape(-1) * len(first) + both.reshape(-1), return_index=True)[1]
     again = np.ones(len(first), dtype=bool)
     again[found] = False
     wide = np.maximum(widths[row[first], column[first]], widths[row[first + 1], column[first + 1]])[again]

@@ -36,7 +36,7 @@ class OperatorLibrary:
 _VIVADO = OperatorLibrary(7.0, 2.0, 9.0, 5)
 #: 2019.2 prints adders on UltraScale parts with their bits alone, halves of ternary ones as of 18 bits.
 _VIVADO_2019_2 = OperatorLibrary(0.7, 1.3, 9.0, 5)
-#: On a device that is slow for the clock fewer adders are ternary.
+#: On 7-series fewer adders are ternary.
 _VIVADO_7SERIES = OperatorLibrary(7.0, 4.0, 9.0, 5)
 #: Where products have stages, those by a constant of four bits are in DSP blocks, too.
 _VIVADO_STAGED = OperatorLibrary(7.0, 4.0, 9.0, 4)

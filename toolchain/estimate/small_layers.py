@@ -26,7 +26,7 @@ from toolchain.estimate.operator_library import (
 #: Functions that only move or select words.
 WIRING = ("concatenate", "transpose", "permute", "clone", "repack", "reshape", "flatten", "crop")
 #: Activations that only compare, select or scale by a word that is not here.
-_COMPARED = ("relu", "linear", "scale", "")
+COMPARED = ("relu", "linear", "scale", "")
 #: A comparison and a selection, in levels of adders.
 _COMPARISON_LEVELS = 1.5
 #: Softmax: cycles beyond its trees, for its two tables; on 7-series a word of a memory fills its cycle.
@@ -59,7 +59,7 @@ def activation_amounts(layer: DesignLayer, design: Design) -> dict[str, Amounts]
     number = lanes(layer, design)
     stream = 1.0 if design.io_type == "io_stream" else 0.0
     registers = float(number * layer.data_width * activation_cycles(design))
-    sloped = number * layer.data_width if layer.function not in _COMPARED else 0
+    sloped = number * layer.data_width if layer.function not in COMPARED else 0
     lut = {"operators_printed": number * word_luts(layer, design), "stream": stream, "function_bits": float(sloped)}
     ff = {"registered_bits": 0.0 if stream else registers}
     return {

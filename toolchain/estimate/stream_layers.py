@@ -13,7 +13,7 @@ from toolchain.estimate.block import Block, block_dsp
 from toolchain.estimate.design import Design, DesignLayer
 from toolchain.estimate.multiplexers import chooses_by_index, indexed_luts, selection_luts
 from toolchain.estimate.operator_library import fabric_product_luts, level_ns, period_ns, rewinds
-from toolchain.estimate.small_layers import word_luts
+from toolchain.estimate.small_layers import COMPARED, word_luts
 from toolchain.estimate.streams import dense_ports, line_buffer, window_logic
 
 #: A multiplexer of more ways than this is a chain of selections.
@@ -114,7 +114,7 @@ def activation_stream_amounts(layer: DesignLayer, design: Design) -> dict[str, A
     """A comparison and a selection for each word of a position, rounding where the result asks for it, and ports."""
     words = max(1, layer.words // max(layer.positions, 1))
     each = word_luts(layer, design)
-    sloped = words * layer.data_width if layer.function not in ("relu", "linear", "scale", "") else 0
+    sloped = words * layer.data_width if layer.function not in COMPARED else 0
     ports = _PORT * words + 60 if design.tool == "vivado" else 60.0
     kept = words * layer.data_width * _kept(design) + 18
     return {

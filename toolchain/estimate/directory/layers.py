@@ -42,17 +42,8 @@ TABLES = ("sigmoid", "tanh", "softplus", "softsign", "elu", "selu", "unary_lut",
 def read_layers(sources: Sources, firmware: Path) -> Reading:
     """Every layer in the order of the calls, and notes. Raises UnsupportedModelError for a function not known."""
     reading = Reading(sources, firmware / "weights", read_generated_code(firmware))
-    written = set(sources.ports)
+    _check_wiring(sources)
     for call in sources.calls:
-        names = [sources.aliases.get(name, name) for name in call.arguments]
-        inputs = 2 if call.function in MERGES else 1
-        missing = [name for name in names[:inputs] if name not in written]
-        if sources.ports and missing:
-            raise UnsupportedModelError(
-                f"it reads {missing[0]}, which no call before it writes: the tool would leave it out",
-                where=f"{sources.folder}: layer '{call.name}'",
-            )
-        written.update(names[inputs:])
         rule = _RULES.get(call.function) or _generated(reading, call)
         if rule is None:
             raise UnsupportedModelError(
@@ -64,6 +55,29 @@ def read_layers(sources: Sources, firmware: Path) -> Reading:
             if name in sources.configs:
                 reading.configs[call.name] = name
     return reading
+
+
+def _check_wiring(sources: Sources) -> None:
+    """Raises UnsupportedModelError for a layer that reads what nothing writes, or that nothing reads: the tool leaves
+    it out."""
+    written, wired = set(sources.ports), []
+    for call in sources.calls:
+        names = [sources.aliases.get(name, name) for name in call.arguments]
+        number = 2 if call.function in MERGES or call.function.startswith(("concatenate", "dot")) else 1
+        wired.append((call, names[:number], names[number:]))
+    if not sources.ports:
+        return
+    for call, inputs, others in wired:
+        where = f"{sources.folder}: layer '{call.name}'"
+        missing = [name for name in inputs if name not in written]
+        if missing:
+            raise UnsupportedModelError(
+                f"it reads {missing[0]}, which no call before it writes: the tool would leave it out", where=where
+            )
+        elsewhere = {name for other, inputs, more in wired if other is not call for name in (*inputs, *more)}
+        if not (elsewhere | set(sources.ports)).intersection(others):
+            raise UnsupportedModelError("nothing reads what it writes: the tool would leave it out", where=where)
+        written.update(others)
 
 
 def _generated(reading: Reading, call: LayerCall) -> Rule | None:

@@ -28,6 +28,7 @@ void top(hls::stream<input_t> &in1, hls::stream<result_t> &out) {
     hls::stream<layer2_t> layer2_out("layer2_out");
     layer5_t layer5_out[N_LAYER_5*(N_FILT_5)];
     nnet::dense<input_t, layer2_t, config2>(in1, layer2_out, w2, b2); // fc1
+    nnet::leaky_relu<layer2_t, param_t, layer3_t, relu_config3>(layer2_out, -1.5e-05, layer3_out); // slope
 }
 """
 

@@ -17,7 +17,7 @@ _SWITCHED_OFF = re.compile(
 _PREPROCESSOR = r"^[ \t]*#(?:[^\n\\]|\\\n?)*"
 #: Statements that hls4ml writes: calls with types, streams, aliases, declarations, sizes.
 _WRITTEN = re.compile(
-    r"""(?!hls::|std::)\w+::\w+\s*<.*>\s*\([\w\s,\[\]*&".]*\)
+    r"""(?!hls::|std::)\w+::\w+\s*<.*>\s*\([\w\s,\[\]*&".+-]*\)
     | (?:static\s+)?hls::stream\s*<.*>\s*\w+(?:\[[^\]]*\])?\s*(?:\(\s*"[^"]*"\s*\))?
     | auto\s*&\s*\w+\s*=\s*\w+
     | (?:(?:static|const|constexpr|unsigned)\s+)*[\w:]+(?:\s*<.*>)?\s+\w+(?:\s*\[[^\]]*\])*(?:\s*=\s*[-\w.]+)?

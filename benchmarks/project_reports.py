@@ -36,7 +36,7 @@ def project_reports(folder: Path) -> Iterator[Report]:
     """The reports of each synthesized project, by stage: ``folder/AUTHOR/…``; what cannot be used is printed.
 
     ``projects.csv`` names those that the published table was measured on: where each lies in ``folder``, the commit of
-    its repository, its folder there, and whether it was read or refused. Equal reports count once.
+    its repository, its folder there, and whether it was read or refused.
 
     An author's projects are left out together. Of designs of dense layers in parallel, without a doubt, the layers
     enter a fit; all designs are scored. A project that another author published, too, counts once.

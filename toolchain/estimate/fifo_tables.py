@@ -25,8 +25,8 @@ _BLOCK_BITS, _COUNTERS, _DOUBLING, _MOST_COUNTERS = 32, 22.0, 3.0, 31.0
 #: The widest row of the tables.
 _WIDEST = 1024
 #: The narrowest registers have 8 bits: 15 look-up tables and 20 flip-flops up to there, 23 and 36 up to 16, 40 and 68
-#: up to 32, 73 and 132 up to 64: 20,000 FIFOs of 22 designs of eight authors.
-_NARROWEST = 8
+#: up to 32, 73 and 133 up to 64: 20,000 FIFOs of 22 designs of eight authors.
+_NARROWEST, _ONE_MORE_FLIP_FLOP = 8, 64
 #: Look-up tables, once and for each bit: from the sums that 28 reports print for all FIFOs (within 4 % of each).
 _REGISTERS_LUT, _SHIFT_REGISTER_LUT, _MEMORY_LUT, _BLOCK_LUT = (6.7, 1.036), (12.0, 3.4 / 32), (85.0, 1.16), (0.0, 1.56)
 
@@ -55,7 +55,8 @@ def characterised_fifo(depth: int, width: int) -> Logic:
     words, bits = _rounded_up(depth), _rounded_up(width)
     if depth <= _REGISTERS:
         kept = min(max(bits, _NARROWEST), _WIDEST)
-        return Logic(0, round(_luts(_REGISTERS_LUT, kept)), 2.0 * kept + 4)
+        more = 5.0 if kept == _ONE_MORE_FLIP_FLOP else 4.0
+        return Logic(0, round(_luts(_REGISTERS_LUT, kept)), 2.0 * kept + more)
     if words * bits <= _SHIFT_REGISTER_BITS:
         return Logic(0, _luts(_SHIFT_REGISTER_LUT, words * bits), 3.0 + math.log2(words))
     counters = min(_MOST_COUNTERS, max(0.0, _COUNTERS + _DOUBLING * (math.log2(words) - 6)))
